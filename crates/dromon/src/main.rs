@@ -1,0 +1,2 @@
+//! Dromon: Kubernetes in one binary.
+fn main() {}
