@@ -1,1 +1,27 @@
-//! (being built)
+//! The API server: every request of every client, human or component, comes through here.
+//!
+//! Never runs a controller, never talks to a container runtime, never polls. It knows no kind outside
+//! [`strategy`]; group, resource and subresource arrive as data from [`api::Schema`].
+//!
+//! In reading order:
+//! - [`server`]: `Config`, `Server::start`, `Handle`; what is put together, and how others hold it
+//! - [`path`]: the request path, a list of named layers; each layer is a file
+//! - [`request_info`]: what a URL and a method mean
+//! - [`error`]: what can go wrong, and the one place where it becomes a `Status`
+//! - [`body`]: the one body type
+
+pub mod body;
+pub mod config;
+pub mod error;
+pub mod path;
+pub mod request_info;
+
+pub use body::{Body, BoxError};
+pub use config::Config;
+pub use error::{ApiError, GroupResource};
+pub use request_info::RequestInfo;
+
+/// A request as it travels down the path.
+pub type Request = http::Request<Body>;
+/// An answer as it travels back.
+pub type Response = http::Response<Body>;
