@@ -9,12 +9,18 @@
 //! - [`request_info`]: what a URL and a method mean
 //! - [`error`]: what can go wrong, and the one place where it becomes a `Status`
 //! - [`body`]: the one body type
+//! - [`serve`], [`tls`]: sockets; [`auth`]: who asks and whether they may; [`admission`]: what changes or refuses a
+//!   write
 
+pub mod admission;
+pub mod auth;
 pub mod body;
 pub mod config;
 pub mod error;
 pub mod path;
 pub mod request_info;
+pub mod serve;
+pub mod tls;
 
 pub use body::{Body, BoxError};
 pub use config::Config;

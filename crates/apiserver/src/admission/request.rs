@@ -1,0 +1,71 @@
+//! A write, as admission sees it.
+
+use serde_json::Value;
+
+use crate::auth::UserInfo;
+use crate::{ApiError, GroupResource};
+
+/// What kind of write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    /// exec, attach, port-forward, proxy.
+    Connect,
+}
+
+/// A write on its way to the store.
+///
+/// Upstream: k8s.io/apiserver/pkg/admission, `Attributes`.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub operation: Operation,
+    pub resource: GroupResource,
+    pub version: String,
+    /// The object's kind, without group.
+    pub kind: String,
+    /// Empty for the resource itself.
+    pub subresource: String,
+    /// Empty for cluster-scoped resources; the namespace's own name for `namespaces`.
+    pub namespace: String,
+    /// Empty on create with generateName.
+    pub name: String,
+    /// The new state; none on delete. On connect, the options (`PodExecOptions` …).
+    pub object: Option<Value>,
+    /// The stored state; none on create.
+    pub old: Option<Value>,
+    /// CreateOptions, UpdateOptions, DeleteOptions; null when there are none.
+    pub options: Value,
+    pub user: UserInfo,
+    pub dry_run: bool,
+}
+
+impl Request {
+    /// Whether this is about `resource` of `group` itself, no subresource.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.is_sub(group, resource, "")
+    }
+
+    pub fn is_sub(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        self.resource.group == group && self.resource.resource == resource && self.subresource == subresource
+    }
+
+    /// Whether an object of `resource` is being created.
+    pub fn creates(&self, group: &str, resource: &str) -> bool {
+        self.operation == Operation::Create && self.is(group, resource)
+    }
+
+    /// A 403 in upstream's words: `pods "x" is forbidden: WHY`.
+    ///
+    /// Upstream: k8s.io/apiserver/pkg/admission/errors.go, `NewForbidden`.
+    pub fn forbidden(&self, why: impl AsRef<str>) -> ApiError {
+        let generated =
+            || self.object.as_ref().and_then(|object| object["metadata"]["generateName"].as_str());
+        let name = match self.name.as_str() {
+            "" => generated().unwrap_or("Unknown"),
+            name => name,
+        };
+        ApiError::forbidden(&self.resource, name, why.as_ref())
+    }
+}
