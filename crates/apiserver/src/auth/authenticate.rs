@@ -14,6 +14,12 @@ pub struct Credentials<'a> {
     pub token: Option<&'a str>,
 }
 
+impl Credentials<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.peer.is_none() && self.token.is_none()
+    }
+}
+
 /// Why credentials were refused. The client reads `Unauthorized`; this is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {

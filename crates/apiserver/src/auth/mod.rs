@@ -1,18 +1,23 @@
 //! Who asks, and whether they may.
 //!
 //! Reading order: [`user`] (an identity), [`authenticate`] (a request gets one), [`attributes`] and [`authorize`]
-//! (may it do that), [`objects`] (the live objects that decisions rest on). Never writes to the store and never
-//! answers a request: it returns identities, decisions and errors.
+//! (may it do that), [`objects`] (the live objects that decisions rest on), [`x509`] and [`token`] (credentials),
+//! [`stages`] and [`impersonation`] (the layers of the request path). Never writes to the store.
 
 mod attributes;
 mod authenticate;
 mod authorize;
+pub mod fields;
+pub mod impersonation;
 mod objects;
+pub mod stages;
 pub mod token;
 mod user;
+mod x509;
 
 pub use attributes::Attributes;
 pub use authenticate::{AuthenticationError, Authenticator, Credentials};
 pub use authorize::{Authorizer, Decision, Privileged, Union};
 pub use objects::{Change, Memory, Objects};
 pub use user::{UserInfo, extra, group, name};
+pub use x509::Certificates;

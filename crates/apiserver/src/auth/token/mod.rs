@@ -1,4 +1,19 @@
-//! Service-account tokens.
+//! Service-account tokens: made, described, verified.
+//!
+//! Reading order: [`claims`], [`jwt`], [`keys`], [`request`] (TokenRequest), [`verify`].
+
+mod claims;
+mod jwt;
+mod keys;
+mod request;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use claims::{Claims, Kubernetes, Reference};
+pub use keys::Issuer;
+pub use request::Requests;
+pub use verify::Verifier;
 
 /// Why a token was refused. For the log only.
 #[derive(Debug, thiserror::Error)]
