@@ -74,3 +74,11 @@ impl Engine for Memory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms() {
+        crate::conformance::run(async || super::open()).await;
+    }
+}

@@ -1,19 +1,60 @@
-//! The engine on disk (being built: it keeps everything in memory for the moment).
+//! The engine on disk: all states in memory, every acknowledged change in a log, the log now and then in a table.
+//!
+//! A transaction goes through one writer thread, which takes all that are queued, decides them against the index,
+//! appends them to the log as one frame, flushes once, makes them visible and acknowledges (group commit). When a
+//! log segment is full, the writer starts the next one and another thread brings what has changed into the table
+//! and deletes the old segment. Reads touch only the index.
+//!
+//! # Why a log before a table, and why redb
+//! Measured on two shared cores and ext4 (4 KiB append and fdatasync: 0.3 ms at the median), objects of 1 KiB among
+//! 50,000, one durable commit per group:
+//!
+//! | | puts/s, 1 writer | puts/s, 64 writers | memory | open and read all |
+//! |---|---|---|---|---|
+//! | redb 4.6, commit per group | 400–640 | 17,000 | +10 MB | 0.11 s, after a crash 0.19 s |
+//! | fjall 3.1, batch per group | 1,060–1,670 | 24,000 | +20 to 60 MB | 0.17 s, after a crash 0.40 s |
+//!
+//! redb writes nine scattered pages a commit, so one writer waits for the disk longer than the log of fjall needs.
+//! fjall brings threads of its own, makes its files readable for everyone, stalls writers when its buffers are full,
+//! and refuses all writes once one has failed. Appending to a log of our own and bringing it to redb in the
+//! background has the latency of the one and the memory of the other, and a full disk is undone by cutting the log
+//! back to its last good frame.
+//!
+//! # Files
+//! `lock` (held while open), `table.redb`, `log-N` (segments; replaying one twice does no harm). Folder 0700, files
+//! 0600.
+//!
+//! # Revisions
+//! A relaxed change is in the log when it is seen but perhaps not on the platter. So that no revision is given out
+//! twice even if the machine stops, each flushed frame reserves [`log::RESERVED`] revisions more than it uses; after
+//! a crash the store goes on above them. History does not survive a reopen: watches go on from the current revision.
+//!
+//! Reading order: [`writer`], [`log`], [`record`], [`checkpoint`], [`table`], [`files`].
 
-use std::path::Path;
-use std::sync::Arc;
+mod checkpoint;
+mod engine;
+mod files;
+mod log;
+mod record;
+mod recover;
+mod table;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use crate::{Engine, OpenError};
+pub use engine::open;
 
 /// How an embedded store behaves.
-#[derive(Clone, Debug, Default)]
-pub struct Options {}
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A log segment of this size is brought to the table.
+    pub segment_bytes: u64,
+    /// How much of the table redb may keep in memory; it is read only at open, so this can be small.
+    pub table_cache_bytes: usize,
+}
 
-/// Opens the store in the folder `path`, which is made if it is missing.
-///
-/// # Errors
-/// See [`OpenError`].
-pub fn open(path: &Path, _options: Options) -> Result<Arc<dyn Engine>, OpenError> {
-    let _ = path;
-    Ok(crate::memory::open())
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_bytes: 8 << 20, table_cache_bytes: 4 << 20 }
+    }
 }

@@ -36,15 +36,10 @@ impl Index {
         Self { keys: BTreeMap::new(), log: VecDeque::new(), revision, compacted }
     }
 
-    /// Puts in what an earlier process left, without an event.
-    pub fn load(&mut self, kv: KeyValue) {
-        let version = Version {
-            value: Some(kv.value),
-            create_revision: kv.create_revision,
-            mod_revision: kv.mod_revision,
-            version: kv.version,
-        };
-        self.keys.entry(kv.key).or_default().push(version);
+    /// What an earlier process left, without its history.
+    pub fn loaded(objects: BTreeMap<Bytes, KeyValue>, revision: Revision) -> Self {
+        let keys = objects.into_iter().map(|(key, kv)| (key, Versions::one(kv))).collect();
+        Self { keys, ..Self::new(revision, revision) }
     }
 
     pub fn revision(&self) -> Revision {

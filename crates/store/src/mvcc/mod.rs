@@ -11,6 +11,6 @@ mod stage;
 mod versions;
 mod watchers;
 
-pub(crate) use index::Index;
+pub(crate) use index::{Commit, Index};
 pub(crate) use shared::Shared;
 pub(crate) use stage::Stage;

@@ -69,9 +69,10 @@ impl<'a> Stage<'a> {
     fn put(&mut self, key: &Bytes, value: &Bytes, durability: Durability, commit: &mut Commit) -> OpResult {
         let prev_kv = self.latest(key);
         let kv = KeyValue {
-            // The key that is already in memory, so that it stays there once.
-            key: prev_kv.as_ref().map_or_else(|| key.clone(), |prev| prev.key.clone()),
-            value: value.clone(),
+            // The key that is already in memory, so that it stays there once. What is kept is copied to its size, so
+            // that it does not hold a larger buffer that it was cut from.
+            key: prev_kv.as_ref().map_or_else(|| Bytes::copy_from_slice(key), |prev| prev.key.clone()),
+            value: Bytes::copy_from_slice(value),
             create_revision: prev_kv.as_ref().map_or(commit.revision, |prev| prev.create_revision),
             mod_revision: commit.revision,
             version: prev_kv.as_ref().map_or(1, |prev| prev.version + 1),

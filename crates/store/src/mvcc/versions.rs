@@ -19,6 +19,17 @@ pub(super) struct Version {
 pub(super) struct Versions(SmallVec<[Version; 1]>);
 
 impl Versions {
+    pub fn one(kv: KeyValue) -> Self {
+        let mut versions = Self::default();
+        versions.push(Version {
+            value: Some(kv.value),
+            create_revision: kv.create_revision,
+            mod_revision: kv.mod_revision,
+            version: kv.version,
+        });
+        versions
+    }
+
     pub fn push(&mut self, version: Version) {
         self.0.push(version);
     }
