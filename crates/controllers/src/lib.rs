@@ -1,1 +1,29 @@
-//! (being built)
+//! The controllers: each brings one kind of object to what its spec asks for.
+//!
+//! Ordinary clients of the API server. Never polls, never reads the store, never talks to a node. Every controller
+//! is a module with a pure `plan` and a `carry_out` that is safe to repeat.
+//!
+//! Reading order: [`manager`], then the pieces that all share ([`context`], [`selector`], [`pods`], [`owners`],
+//! [`slow_start`]), then one module per controller.
+
+mod context;
+mod deployment;
+mod endpoints;
+mod endpointslice;
+mod garbage_collector;
+mod manager;
+mod namespace;
+mod node_lifecycle;
+mod owners;
+mod pod_gc;
+mod pods;
+mod replicaset;
+mod root_ca;
+mod selector;
+mod service_account;
+mod service_pods;
+mod slow_start;
+mod taint_eviction;
+
+pub use context::ClientFor;
+pub use manager::{Config, Manager};

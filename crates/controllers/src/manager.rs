@@ -1,0 +1,101 @@
+//! Starts every controller, each with an identity of its own.
+
+use std::time::Duration;
+
+use client::{Hub, LeaderElection, Recorder};
+use kube::Client;
+use stdx::{Clock, Shutdown, Tasks};
+
+use crate::context::{ClientFor, Context};
+use crate::{
+    deployment, endpoints, endpointslice, garbage_collector, namespace, node_lifecycle, pod_gc, replicaset,
+    root_ca, service_account, taint_eviction,
+};
+
+/// How long tasks may take to end after a shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+
+pub struct Config {
+    /// Acts as `system:kube-controller-manager`: reads, and holds the lease.
+    pub client: Client,
+    /// Acts as one controller.
+    pub client_for: ClientFor,
+    /// The cluster's root certificate in PEM, published to every namespace.
+    pub root_ca: String,
+    /// Who this is among several managers; none where there is only one, as in the all-in-one process.
+    pub identity: Option<String>,
+    pub clock: Clock,
+}
+
+/// The controller manager.
+pub struct Manager {
+    config: Config,
+}
+
+impl Manager {
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Runs until shutdown, or until the lead is lost.
+    ///
+    /// # Errors
+    /// The lease was lost to another manager.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), client::ElectionError> {
+        let Some(identity) = &self.config.identity else {
+            return {
+                self.lead(&shutdown).await;
+                Ok(())
+            };
+        };
+        let (client, clock) = (self.config.client.clone(), self.config.clock.clone());
+        let mut election = LeaderElection::new(client, "kube-controller-manager", identity, clock);
+        if !election.acquire(&shutdown).await {
+            return Ok(());
+        }
+        let (trigger, leading) = shutdown.child();
+        let (held, ()) = tokio::join!(
+            async {
+                let held = election.hold(&shutdown).await;
+                trigger.shut_down();
+                held
+            },
+            self.lead(&leading)
+        );
+        held
+    }
+
+    async fn lead(&self, shutdown: &Shutdown) {
+        let tasks = Tasks::new();
+        self.start_all(&tasks, shutdown);
+        shutdown.wait().await;
+        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+            tracing::warn!("controllers did not end in time");
+        }
+    }
+
+    fn start_all(&self, tasks: &Tasks, shutdown: &Shutdown) {
+        let hub =
+            Hub::new(self.config.client.clone(), self.config.clock.clone(), tasks.clone(), shutdown.clone());
+        let context = |name: &str| self.context(&hub, name);
+        let root = self.config.root_ca.clone();
+        tasks.spawn("deployment", deployment::start(context("deployment-controller")));
+        tasks.spawn("replicaset", replicaset::start(context("replicaset-controller")));
+        tasks.spawn("namespace", namespace::start(context("namespace-controller")));
+        tasks.spawn("service-account", service_account::start(context("service-account-controller")));
+        tasks.spawn("root-ca-publisher", root_ca::start(context("root-ca-cert-publisher"), root));
+        tasks.spawn("endpoint", endpoints::start(context("endpoint-controller")));
+        tasks.spawn("endpointslice", endpointslice::start(context("endpointslice-controller")));
+        tasks.spawn("garbage-collector", garbage_collector::start(context("generic-garbage-collector")));
+        tasks.spawn("pod-gc", pod_gc::start(context("pod-garbage-collector")));
+        tasks.spawn("node-lifecycle", node_lifecycle::start(context("node-controller")));
+        tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
+    }
+
+    fn context(&self, hub: &Hub, name: &str) -> Context {
+        let client = (self.config.client_for)(name);
+        // Upstream's events carry the controller's name, as in `deployment-controller`.
+        let recorder = Recorder::new(client.clone(), name, "", self.config.clock.clone(), hub.tasks());
+        Context { hub: hub.clone(), client, recorder, clock: self.config.clock.clone() }
+    }
+}
