@@ -34,6 +34,8 @@
 mod checkpoint;
 mod engine;
 mod files;
+#[cfg(test)]
+mod full_disk_tests;
 mod log;
 mod record;
 mod recover;

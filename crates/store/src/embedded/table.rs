@@ -10,7 +10,7 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
 };
 
-use super::files::open_private;
+use super::files::{open_private, sync_folder};
 use super::record::{Change, parse_row, write_row};
 use crate::{KeyValue, OpenError};
 
@@ -30,6 +30,9 @@ pub(super) struct Table {
 impl Table {
     pub fn open(folder: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
         let path = folder.join("table.redb");
+        if !path.try_exists().map_err(|source| OpenError::File { path: path.clone(), source })? {
+            create(folder, &path, cache_bytes)?;
+        }
         let database = guarded(&path, || open_database(&path, cache_bytes))?;
         let table = Self { path, cache_bytes, database: Some(database) };
         table.check_format()?;
@@ -56,13 +59,25 @@ impl Table {
 
     fn check_format(&self) -> Result<(), OpenError> {
         let database = self.database.as_ref().expect("open() has just opened it");
-        let found = stamp_format(database)
+        let found = read_format(database)
             .map_err(|source| OpenError::Read { path: self.path.clone(), source: Box::new(source) })?;
         if found != FORMAT {
             return Err(OpenError::Format { path: self.path.clone(), found, known: FORMAT });
         }
         Ok(())
     }
+}
+
+/// Makes an empty table under another name first: a crash in between must not leave half a table.
+fn create(folder: &Path, path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+    let new = folder.join("table.redb.new");
+    let failed = |source| OpenError::File { path: new.clone(), source };
+    open_private(&new).and_then(|file| file.set_len(0)).map_err(failed)?;
+    let database = guarded(&new, || open_database(&new, cache_bytes))?;
+    write_format(&database)
+        .map_err(|source| OpenError::Write { path: new.clone(), source: Box::new(source) })?;
+    drop(database);
+    std::fs::rename(&new, path).and_then(|()| sync_folder(folder)).map_err(failed)
 }
 
 /// redb panics on some damages instead of saying so; for us both are the same error.
@@ -103,24 +118,19 @@ fn open_error(path: &Path, error: DatabaseError) -> OpenError {
     }
 }
 
-/// The format of the table, which a new one gets here.
-fn stamp_format(database: &Database) -> Result<u64, redb::Error> {
+fn write_format(database: &Database) -> Result<(), redb::Error> {
     let txn = database.begin_write()?;
-    let found = {
-        let mut meta = txn.open_table(META)?;
-        let found = meta.get("format")?.map(|found| found.value());
-        if found.is_none() {
-            meta.insert("format", FORMAT)?;
-            txn.open_table(OBJECTS)?;
-        }
-        found
-    };
-    if found.is_none() {
-        txn.commit()?;
-    } else {
-        txn.abort()?;
-    }
-    Ok(found.unwrap_or(FORMAT))
+    txn.open_table(META)?.insert("format", FORMAT)?;
+    txn.open_table(OBJECTS)?;
+    txn.commit()?;
+    Ok(())
+}
+
+/// 0 if it is missing.
+fn read_format(database: &Database) -> Result<u64, redb::Error> {
+    let txn = database.begin_read()?;
+    let found = txn.open_table(META)?.get("format")?;
+    Ok(found.map_or(0, |found| found.value()))
 }
 
 fn read_rows(path: &Path, database: &Database) -> Result<BTreeMap<Bytes, KeyValue>, OpenError> {

@@ -35,24 +35,28 @@ pub(super) struct Pending {
 
 /// All watchers by their prefix; there are many watchers but few prefixes.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(BTreeMap<Bytes, Vec<Arc<Waiter>>>);
+pub(super) struct Watchers {
+    by_prefix: BTreeMap<Bytes, Vec<Arc<Waiter>>>,
+    closed: bool,
+}
 
 impl Watchers {
     pub fn add(&mut self, waiter: Arc<Waiter>) {
-        self.0.entry(waiter.prefix.clone()).or_default().push(waiter);
+        waiter.pending.lock().closed = self.closed;
+        self.by_prefix.entry(waiter.prefix.clone()).or_default().push(waiter);
     }
 
     pub fn remove(&mut self, waiter: &Arc<Waiter>) {
-        let Some(same_prefix) = self.0.get_mut(&waiter.prefix) else { return };
+        let Some(same_prefix) = self.by_prefix.get_mut(&waiter.prefix) else { return };
         same_prefix.retain(|other| !Arc::ptr_eq(other, waiter));
         if same_prefix.is_empty() {
-            self.0.remove(&waiter.prefix);
+            self.by_prefix.remove(&waiter.prefix);
         }
     }
 
     /// Wakes those that the commits concern. The caller still holds the index's write lock.
     pub fn publish(&self, commits: &[Arc<Commit>]) {
-        for (prefix, waiters) in &self.0 {
+        for (prefix, waiters) in &self.by_prefix {
             let concerns = |commit: &&Arc<Commit>| commit.events.iter().any(|e| e.kv.key.starts_with(prefix));
             // The last concerned commit decides for watchers that start in the future.
             let first = commits.iter().find(concerns).map(|commit| commit.revision);
@@ -64,8 +68,9 @@ impl Watchers {
         }
     }
 
-    pub fn close(&self) {
-        for waiter in self.0.values().flatten() {
+    pub fn close(&mut self) {
+        self.closed = true;
+        for waiter in self.by_prefix.values().flatten() {
             waiter.pending.lock().closed = true;
             waiter.wake.notify_one();
         }
