@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`user`] (an identity), [`authenticate`] (a request gets one), [`attributes`] and [`authorize`]
 //! (may it do that), [`objects`] (the live objects that decisions rest on), [`x509`] and [`token`] (credentials),
-//! [`stages`] and [`impersonation`] (the layers of the request path). Never writes to the store.
+//! [`rbac`], [`stages`] and [`impersonation`] (the layers of the request path). Never writes to the store.
 
 mod attributes;
 mod authenticate;
@@ -10,6 +10,7 @@ mod authorize;
 pub mod fields;
 pub mod impersonation;
 mod objects;
+pub mod rbac;
 pub mod stages;
 pub mod token;
 mod user;
