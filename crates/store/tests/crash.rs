@@ -75,10 +75,10 @@ fn run_child_and_kill_it(folder: &Path, round: u64, after: Duration) -> Vec<Stri
     let mut output = BufReader::new(child.stdout.take().unwrap());
     // Every fourth child dies while it opens the store.
     let mut lines = Vec::new();
-    if round % 4 != 0 {
+    if !round.is_multiple_of(4) {
         lines.extend(read_line(&mut output));
     }
-    std::thread::sleep(after / if round % 4 == 0 { 6 } else { 1 });
+    std::thread::sleep(after / if round.is_multiple_of(4) { 6 } else { 1 });
     child.kill().unwrap();
     lines.extend(std::iter::from_fn(|| read_line(&mut output)));
     child.wait().unwrap();
