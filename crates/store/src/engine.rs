@@ -38,7 +38,8 @@ use crate::{
 /// - **C13** `compact(R)` keeps reads at R and later, and watches from R + 1 on. Compacting what is compacted
 ///   already is no error.
 /// - **C14** A failed write (a full disk) gives an error to those who wait for it, changes nothing that others see,
-///   and the engine goes on as soon as the cause is gone.
+///   and the engine goes on as soon as the cause is gone. (If the machine stops before that, the failed change may
+///   turn out to have been written after all, as with any store that loses its disk in the middle of a write.)
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// One key, now or as of a revision.

@@ -6,19 +6,20 @@
 //! and deletes the old segment. Reads touch only the index.
 //!
 //! # Why a log before a table, and why redb
-//! Measured on two shared cores and ext4 (4 KiB append and fdatasync: 0.3 ms at the median), objects of 1 KiB among
-//! 50,000, one durable commit per group:
+//! Measured on two cores and ext4, objects of 1 KiB among 50,000, one durable commit per group; the first number
+//! while the machine was busy with other work, the second while it was quiet:
 //!
-//! | | puts/s, 1 writer | puts/s, 64 writers | memory | open and read all |
+//! | | puts/s, 1 writer | puts/s, groups of 64 | memory | open and read all, after a crash |
 //! |---|---|---|---|---|
-//! | redb 4.6, commit per group | 400–640 | 17,000 | +10 MB | 0.11 s, after a crash 0.19 s |
-//! | fjall 3.1, batch per group | 1,060–1,670 | 24,000 | +20 to 60 MB | 0.17 s, after a crash 0.40 s |
+//! | redb 4.6, a commit per group | 400, 3,800 | 17,000, 87,000 | +10 MB | 0.11 s, 0.19 s |
+//! | fjall 3.1, a batch per group | 1,060, 6,400 | 24,000, 105,000 | +20 to 60 MB | 0.17 s, 0.40 s |
+//! | this engine, with queue, index and answers | –, 5,500 | –, 51,000 | +10 MB | 0.21 s |
 //!
-//! redb writes nine scattered pages a commit, so one writer waits for the disk longer than the log of fjall needs.
-//! fjall brings threads of its own, makes its files readable for everyone, stalls writers when its buffers are full,
-//! and refuses all writes once one has failed. Appending to a log of our own and bringing it to redb in the
-//! background has the latency of the one and the memory of the other, and a full disk is undone by cutting the log
-//! back to its last good frame.
+//! redb writes nine scattered pages a commit, so a single writer waits about twice as long as for an append. fjall
+//! appends, but brings threads of its own, makes its files readable for everyone, stalls writers when its buffers
+//! are full, and refuses all writes once one has failed. A log of our own in front of redb has the latency of the
+//! one and the memory of the other, and a full disk is undone by cutting the log back to its last good frame. The
+//! engine's own numbers come from `examples/bench.rs`.
 //!
 //! # Files
 //! `lock` (held while open), `table.redb`, `log-N` (segments; replaying one twice does no harm). Folder 0700, files

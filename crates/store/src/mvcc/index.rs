@@ -99,22 +99,25 @@ impl Index {
         self.log.push_back(commit);
     }
 
-    /// Drops what no read at `revision` or later can see.
+    /// From now on only reads at `revision` and later are answered. [`Index::forget`] then drops the rest.
     pub fn compact(&mut self, revision: Revision) -> Result<(), CompactError> {
         if revision > self.revision {
             return Err(CompactError::Future { requested: revision, current: self.revision });
         }
-        if revision <= self.compacted {
-            return Ok(());
-        }
-        self.compacted = revision;
-        while self.log.front().is_some_and(|commit| commit.revision <= revision) {
-            // Only keys that were written since the last compaction can have anything to drop.
-            for event in &self.log.pop_front().expect("the front was just looked at").events {
-                self.compact_key(&event.kv.key);
-            }
-        }
+        self.compacted = self.compacted.max(revision);
         Ok(())
+    }
+
+    /// Drops what no read at the compacted revision or later can see, of at most `most` commits. Returns those; none
+    /// if nothing is left to drop.
+    pub fn forget(&mut self, most: usize) -> Vec<Arc<Commit>> {
+        let compacted = self.log.partition_point(|commit| commit.revision <= self.compacted);
+        let forgotten: Vec<_> = self.log.drain(..compacted.min(most)).collect();
+        // Only keys that were written since the last compaction can have anything to drop.
+        for event in forgotten.iter().flat_map(|commit| &commit.events) {
+            self.compact_key(&event.kv.key);
+        }
+        forgotten
     }
 
     /// The commits from `from` on, oldest first.

@@ -19,6 +19,9 @@ const BATCH_EVENTS: usize = 1000;
 /// … or after so many commits, most of which did not concern the watcher.
 const BATCH_COMMITS: usize = 20_000;
 
+/// Compaction holds everyone up for so many commits at a time (about a millisecond).
+const FORGET_COMMITS: usize = 1000;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     index: RwLock<Index>,
@@ -53,7 +56,14 @@ impl Shared {
     }
 
     pub fn compact(&self, revision: Revision) -> Result<(), CompactError> {
-        self.index.write().compact(revision)
+        self.index.write().compact(revision)?;
+        loop {
+            // The lock is let go in between, and what was forgotten is freed without it.
+            let forgotten = self.index.write().forget(FORGET_COMMITS);
+            if forgotten.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Ends all watches.
