@@ -4,7 +4,7 @@
 //! Knows nothing of Kubernetes, HTTP or encodings: keys and values are bytes. Never sleeps and never polls: whoever
 //! wants old history gone drives [`Compactor`] with a clock.
 //!
-//! Reading order: [`Engine`] with its numbered contract, [`types`](crate::Range), [`Watch`], then `mvcc` (the index
+//! Reading order: [`Engine`] with its numbered contract, the types around [`Range`], [`Watch`], then `mvcc` (the index
 //! that both engines share), [`memory`], [`embedded`], and [`conformance`], the suite that every engine passes.
 
 mod compactor;

@@ -27,10 +27,10 @@
 //!
 //! # Revisions
 //! A relaxed change is in the log when it is seen but perhaps not on the platter. So that no revision is given out
-//! twice even if the machine stops, each flushed frame reserves [`log::RESERVED`] revisions more than it uses; after
+//! twice even if the machine stops, each flushed frame reserves `log::RESERVED` revisions more than it uses; after
 //! a crash the store goes on above them. History does not survive a reopen: watches go on from the current revision.
 //!
-//! Reading order: [`writer`], [`log`], [`record`], [`checkpoint`], [`table`], [`files`].
+//! Reading order: `engine`, `writer`, `log`, `record`, `recover`, `checkpoint`, `table`, `files`.
 
 mod checkpoint;
 mod engine;
