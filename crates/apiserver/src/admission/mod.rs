@@ -4,11 +4,24 @@
 //! once the object has been defaulted and validated, every plugin's `validate`.
 
 mod chain;
+mod defaults;
+mod namespace_lifecycle;
+mod node_restriction;
+mod plugins;
+mod pod;
+pub mod priority;
 mod request;
+mod runtime_class;
+mod service_account;
+mod taint_nodes;
+#[cfg(test)]
+mod tests;
+mod tolerations;
 
 use async_trait::async_trait;
 
 pub use chain::Chain;
+pub use plugins::Parts;
 pub use request::{Operation, Request};
 
 use crate::ApiError;

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use stdx::{Shutdown, Tasks};
 
 use super::rbac::{Policy, Rule};
-use super::{Attributes, Authorizer, Change, Decision, Objects, UserInfo, fields};
+use super::{Attributes, Authorizer, Change, Decision, Objects, fields};
 
 mod pods;
 mod references;
@@ -192,7 +192,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::Memory;
+    use crate::auth::{Memory, UserInfo};
 
     fn authorizer() -> NodeAuthorizer {
         let (pods, memory) = (NodePods::default(), Memory::default());
@@ -218,10 +218,11 @@ mod tests {
             panic!("{request}")
         };
         let mut parts = resource.split('/').map(|part| part.replace("core", ""));
+        let given = |word: &str| if word == "-" { String::new() } else { word.to_owned() };
         let mut part = || parts.next().unwrap_or_default();
         let attributes = Attributes {
-            namespace: namespace.replace('-', ""),
-            name: name.replace('-', ""),
+            namespace: given(namespace),
+            name: given(name),
             ..Attributes::resource(&UserInfo::node(node), verb, &part(), &part())
         };
         let attributes = Attributes { subresource: part(), ..attributes };
