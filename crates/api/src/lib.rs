@@ -1,1 +1,18 @@
-//! (being built)
+//! The Kubernetes API as data: what every kind looks like, and the one engine that works on all of them.
+//!
+//! Does no I/O, keeps no state, knows nothing of HTTP. Reading order: [`schema`] (what is described), [`codec`]
+//! (JSON, YAML and protobuf to values and back).
+
+pub mod codec;
+pub mod quantity;
+pub mod schema;
+
+pub use codec::{
+    DecodeError, Decoded, Validation, decode_json, decode_protobuf, encode_json, encode_protobuf,
+    protobuf_kind,
+};
+pub use quantity::{Quantity, QuantityError};
+pub use schema::{
+    Enum, EnumId, Field, ListKind, Presence, Resource, ResourceRef, Schema, Shape, ShapeId, Subresource,
+    Type, TypeId, TypeRef, api_version, split_api_version,
+};
