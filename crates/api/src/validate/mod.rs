@@ -1,0 +1,96 @@
+//! Whether an object may be created, and whether it may become another.
+//!
+//! Runs after defaulting, on objects that decoded: types, quantities and times are right already.
+//! Upstream: pkg/apis/*/validation. The checks of a kind are named in its `.rules` file.
+
+mod batch;
+pub(crate) mod checks;
+mod common;
+mod core;
+mod extensions;
+pub mod metadata;
+pub mod names;
+mod networking;
+mod pod;
+mod rbac;
+pub mod selectors;
+mod services;
+pub(crate) mod storage;
+mod workloads;
+
+#[cfg(test)]
+mod tests;
+
+use crate::access::Access;
+use crate::field_errors::{FieldError, FieldErrorKind, FieldErrors, Path};
+use crate::rules::{self, Frozen};
+use serde_json::Value;
+
+/// Which kind an object is of, for the rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// `core/v1`.
+    pub package: &'a str,
+    pub plural: &'a str,
+    pub kind: &'a str,
+    pub namespaced: bool,
+    /// Reviews and bindings are answered and not kept: they need no name.
+    pub kept: bool,
+}
+
+/// Checks a new object.
+pub fn create(subject: Subject<'_>, object: &Value) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    let root = Path::Root;
+    if subject.kept {
+        let rule = rules::of_resource(subject.package, subject.plural)
+            .map_or(names::dns1123_subdomain as metadata::NameRule, |rules| rules.name);
+        let meta = object.at("metadata").unwrap_or(&Value::Null);
+        let path = root.child("metadata");
+        metadata::check_metadata(meta, subject.namespaced, rule, &path, &mut errors);
+        metadata::standard_finalizers(meta, &path, &mut errors);
+    }
+    for check in rules::created_of(subject.package, subject.kind)
+        .iter()
+        .chain(rules::checks_of(subject.package, subject.kind))
+    {
+        check(object, &root, &mut errors);
+    }
+    errors
+}
+
+/// Checks a changed object against what it was. `subresource` is the one that was written.
+pub fn update(subject: Subject<'_>, new: &Value, old: &Value, subresource: Option<&str>) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    let root = Path::Root;
+    let (new_meta, old_meta) =
+        (new.at("metadata").unwrap_or(&Value::Null), old.at("metadata").unwrap_or(&Value::Null));
+    metadata::check_metadata_update(new_meta, old_meta, &root.child("metadata"), &mut errors);
+    if matches!(subresource, Some("status" | "approval" | "finalize")) {
+        return errors;
+    }
+    for check in rules::checks_of(subject.package, subject.kind) {
+        check(new, &root, &mut errors);
+    }
+    for frozen in rules::frozen_of(subject.package, subject.kind) {
+        match frozen {
+            Frozen::Computed(function) => function(new, old, subresource.unwrap_or(""), &mut errors),
+            Frozen::Path { path, kind, text } => frozen_path(new, old, path, *kind, text, &mut errors),
+        }
+    }
+    errors
+}
+
+fn frozen_path(
+    new: &Value,
+    old: &Value,
+    path: &str,
+    kind: FieldErrorKind,
+    text: &str,
+    errors: &mut FieldErrors,
+) {
+    if metadata::changed(new.at(path), old.at(path)) {
+        let value = new.at(path).cloned().unwrap_or(Value::Null);
+        errors.push(FieldError::new(&Path::Root.child(path), kind, value, text));
+    }
+}
