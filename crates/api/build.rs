@@ -8,6 +8,8 @@ mod model;
 mod parse;
 #[path = "build/resolve.rs"]
 mod resolve;
+#[path = "build/rules.rs"]
+mod rules;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -22,10 +24,16 @@ fn main() {
         packages
             .push(parse::package(&path.display().to_string(), &text).unwrap_or_else(|error| fail(&error)));
     }
+    let overlay =
+        rules::compile(&packages, &files(Path::new("schema"), "rules")).unwrap_or_else(|error| fail(&error));
+    write("rules.rs", &overlay);
     let tables = resolve::tables(packages).unwrap_or_else(|error| fail(&error));
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("tables.rs");
-    fs::write(&out, emit::tables(&tables))
-        .unwrap_or_else(|error| fail(&format!("{}: {error}", out.display())));
+    write("tables.rs", &emit::tables(&tables));
+}
+
+fn write(name: &str, text: &str) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name);
+    fs::write(&out, text).unwrap_or_else(|error| fail(&format!("{}: {error}", out.display())));
 }
 
 /// All files below `folder` with this extension, sorted.

@@ -28,8 +28,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Field names and types by type, by package.
-type Index = BTreeMap<String, BTreeMap<String, Vec<(String, String)>>>;
+use crate::model;
+
+/// Fields by type, by package.
+type Index = BTreeMap<String, BTreeMap<String, Vec<Known>>>;
+
+struct Known {
+    name: String,
+    of: String,
+    inline: bool,
+}
 
 #[derive(Default)]
 struct Resource {
@@ -52,28 +60,28 @@ struct Package {
     frozen: BTreeMap<String, Vec<String>>,
 }
 
-/// Compiles all `.rules` files below `schema` into Rust source.
+/// Compiles `.rules` files into Rust source, held against the descriptions in `packages`.
 ///
 /// # Errors
 /// `file:line: what` for the first statement that is wrong.
-pub fn compile(schema: &Path) -> Result<String, String> {
-    let index = read_index(schema)?;
-    let mut packages = BTreeMap::new();
-    for file in files(schema, "rules")? {
-        let name = package_name(schema, &file);
+pub fn compile(packages: &[model::Package], files: &[PathBuf]) -> Result<String, String> {
+    let index = index_of(packages);
+    let mut compiled = BTreeMap::new();
+    for file in files {
+        let name = package_name(file);
         if !index.contains_key(&name) {
             return Err(format!("{}: there is no {name}.api", file.display()));
         }
-        let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut package = Package::default();
         for (number, line) in text.lines().enumerate() {
             Statement { index: &index, package: &name }
                 .read(line, &mut package)
                 .map_err(|error| format!("{}:{}: {error}", file.display(), number + 1))?;
         }
-        packages.insert(name, package);
+        compiled.insert(name, package);
     }
-    Ok(emit(&packages))
+    Ok(emit(&compiled))
 }
 
 /// One line, with what it may refer to.
@@ -206,14 +214,14 @@ impl Statement<'_> {
             .get(package)
             .and_then(|types| types.get(kind))
             .ok_or(format!("{package} has no type {kind}"))?;
-        for (name, found) in fields {
-            if name == field {
-                return Ok(found.clone());
+        for known in fields {
+            if known.name == field {
+                return Ok(known.of.clone());
             }
-            let Some(inlined) = name.strip_prefix('~').filter(|inlined| *inlined != "TypeMeta") else {
+            if !known.inline {
                 continue;
-            };
-            let (package, inlined) = inlined.rsplit_once('.').unwrap_or((package, inlined));
+            }
+            let (package, inlined) = known.of.rsplit_once('.').unwrap_or((package, &known.of));
             if let Ok(found) = self.field(package, inlined, field) {
                 return Ok(found);
             }
@@ -317,48 +325,25 @@ fn emit_map(map: &BTreeMap<String, Vec<String>>) -> String {
     map.iter().map(|(name, rules)| format!("({name:?}, &[{}]),\n", rules.join(", "))).collect()
 }
 
-/// The fields of every type, read from the `.api` files.
-fn read_index(schema: &Path) -> Result<Index, String> {
-    let mut index = Index::new();
-    for file in files(schema, "api")? {
-        let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let types = index.entry(package_name(schema, &file)).or_default();
-        let mut current = None;
-        for line in text.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["type", name, ..] if !line.starts_with(' ') => {
-                    types.insert((*name).to_owned(), Vec::new());
-                    current = Some((*name).to_owned());
-                }
-                [name, _, rest @ ..] if line.starts_with(' ') => {
-                    if let Some(fields) = current.as_ref().and_then(|name| types.get_mut(name)) {
-                        fields.push(((*name).to_owned(), rest.first().copied().unwrap_or("").to_owned()));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(index)
+/// The fields of every type.
+fn index_of(packages: &[model::Package]) -> Index {
+    let fields = |owner: &model::Type| {
+        owner
+            .fields
+            .iter()
+            .map(|field| Known { name: field.name.clone(), of: field.of.clone(), inline: field.inline })
+            .collect()
+    };
+    let types = |package: &model::Package| {
+        package.types.iter().map(|owner| (owner.name.clone(), fields(owner))).collect()
+    };
+    packages.iter().map(|package| (package.name.clone(), types(package))).collect()
 }
 
-/// `core/v1` of `…/core/v1.api`.
-fn package_name(schema: &Path, file: &Path) -> String {
-    let relative = file.strip_prefix(schema).unwrap_or(file);
-    relative.with_extension("").to_string_lossy().into_owned()
-}
-
-fn files(schema: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
-    let mut found = Vec::new();
-    let read = |folder: &Path| fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()));
-    for group in read(schema)?.flatten().filter(|entry| entry.path().is_dir()) {
-        for file in read(&group.path())?.flatten().map(|entry| entry.path()) {
-            if file.extension().is_some_and(|found| found == extension) {
-                found.push(file);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
+/// `core/v1` of `schema/core/v1.rules`.
+fn package_name(file: &Path) -> String {
+    let mut parts =
+        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    let from = parts.len().saturating_sub(2);
+    parts.split_off(from).join("/")
 }

@@ -4,6 +4,7 @@
 
 use crate::access::Access;
 use crate::field_errors::{FieldErrorKind, FieldErrors, Path};
+use crate::schema::{ResourceRef, Schema};
 use crate::table::cells::Cell;
 use crate::validate::metadata::NameRule;
 use serde_json::Value;
@@ -101,7 +102,21 @@ fn package(name: &str) -> Option<&'static PackageRules> {
     PACKAGES.iter().find(|rules| rules.package == name)
 }
 
-/// The rules of a built-in resource.
+/// The rules of a resource; none for custom ones.
+pub fn of(resource: ResourceRef<'_>) -> Option<&'static ResourceRules> {
+    let builtin = std::ptr::eq(resource.schema, Schema::builtin());
+    builtin.then(|| of_resource(&resource.object().get().package, &resource.plural)).flatten()
+}
+
+/// `pod` of `pods`: the kind in lower case, with one exception.
+pub fn singular(resource: ResourceRef<'_>) -> String {
+    match of(resource).map(|rules| rules.singular) {
+        Some(singular) if !singular.is_empty() => singular.to_owned(),
+        _ => resource.kind.to_lowercase(),
+    }
+}
+
+/// The rules of a built-in resource by its package, `core/v1`.
 pub fn of_resource(package_name: &str, plural: &str) -> Option<&'static ResourceRules> {
     package(package_name)?.resources.iter().find(|rules| rules.plural == plural)
 }

@@ -11,6 +11,7 @@ mod tests;
 
 use crate::access::Access;
 use crate::rules::{self, ResourceRules, Source};
+use crate::schema::ResourceRef;
 use cells::Context;
 use jiff::Timestamp;
 use jsonpath::JsonPath;
@@ -42,6 +43,11 @@ enum Cell {
 }
 
 /// The columns of a built-in resource.
+pub fn columns_of(resource: ResourceRef<'_>) -> Vec<Column> {
+    columns(&resource.object().get().package, &resource.plural)
+}
+
+/// The columns of a built-in resource by its package, `core/v1`.
 pub fn columns(package: &str, plural: &str) -> Vec<Column> {
     match rules::of_resource(package, plural) {
         Some(rules) if !rules.columns.is_empty() => of_rules(rules),

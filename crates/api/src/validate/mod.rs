@@ -8,6 +8,7 @@ pub(crate) mod checks;
 mod common;
 mod core;
 mod extensions;
+mod generic;
 pub mod metadata;
 pub mod names;
 mod networking;
@@ -24,7 +25,50 @@ mod tests;
 use crate::access::Access;
 use crate::field_errors::{FieldError, FieldErrorKind, FieldErrors, Path};
 use crate::rules::{self, Frozen};
+use crate::schema::{ResourceRef, TypeRef};
 use serde_json::Value;
+
+/// Checks a new object of a resource, after defaulting.
+pub fn validate_create(resource: ResourceRef<'_>, object: &Value) -> FieldErrors {
+    let subject = Subject::of(resource);
+    let mut errors = create(subject, object);
+    if rules::checks_of(subject.package, subject.kind).is_empty() {
+        generic::check(resource.object(), object, &mut errors);
+    }
+    errors
+}
+
+/// Checks a changed object against what it was. `subresource` is the one that was written; for one with a kind of
+/// its own (`scale`) the objects are of the resource all the same.
+pub fn validate_update(
+    resource: ResourceRef<'_>,
+    new: &Value,
+    old: &Value,
+    subresource: Option<&str>,
+) -> FieldErrors {
+    update(Subject::of(resource), new, old, subresource)
+}
+
+/// Checks an object that is written to a subresource of another kind: Scale, Binding, TokenRequest.
+pub fn validate_subresource(owner: TypeRef<'_>, object: &Value) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    for check in rules::checks_of(&owner.get().package, owner.name()) {
+        check(object, &Path::Root, &mut errors);
+    }
+    errors
+}
+
+impl<'a> Subject<'a> {
+    fn of(resource: ResourceRef<'a>) -> Self {
+        Subject {
+            package: &resource.object().get().package,
+            plural: &resource.resource.plural,
+            kind: &resource.resource.kind,
+            namespaced: resource.namespaced,
+            kept: resource.has_verb("get"),
+        }
+    }
+}
 
 /// Which kind an object is of, for the rules.
 #[derive(Debug, Clone, Copy)]

@@ -46,7 +46,7 @@ fn volume_mode(spec: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
 
 fn positive(value: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
     let quantity: Option<Quantity> = value.as_str().and_then(|text| text.parse().ok()); // decoding refused others
-    if quantity.is_some_and(|quantity| quantity <= Quantity::default()) {
+    if quantity.is_some_and(|quantity| quantity <= Quantity::ZERO) {
         errors.invalid(path, value.clone(), "must be greater than zero");
     }
 }

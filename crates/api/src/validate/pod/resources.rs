@@ -51,7 +51,7 @@ fn check_one(name: &str, value: &Value, path: &Path<'_>, errors: &mut FieldError
         errors.invalid(&at, name, "must be a standard resource for containers");
     }
     let Some(quantity) = parse(value) else { return };
-    if quantity < Quantity::default() {
+    if quantity < Quantity::ZERO {
         errors.invalid(&at, value.clone(), NEGATIVE);
     }
     if is_extended(name) && value.as_str().is_some_and(|text| text.ends_with('m')) {

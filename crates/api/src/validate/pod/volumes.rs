@@ -86,7 +86,7 @@ fn back_steps(value: &str, path: &Path<'_>, errors: &mut FieldErrors) {
 
 fn empty_dir(source: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
     let limit: Option<Quantity> = source.text("sizeLimit").parse().ok(); // absent: no limit
-    if limit.is_some_and(|limit| limit < Quantity::default()) {
+    if limit.is_some_and(|limit| limit < Quantity::ZERO) {
         errors.forbidden(&path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
     }
 }
