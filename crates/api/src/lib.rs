@@ -9,15 +9,17 @@ mod access;
 pub mod codec;
 pub mod defaults;
 pub mod field_errors;
+pub mod patch;
 pub mod quantity;
 pub mod rules;
 pub mod schema;
+pub mod selector;
 pub mod table;
 pub mod validate;
 
 pub use codec::{
-    DecodeError, Decoded, Validation, decode_json, decode_protobuf, encode_json, encode_protobuf,
-    protobuf_kind,
+    DecodeError, Decoded, Validation, decode_json, decode_protobuf, decode_value, decode_yaml, encode_json,
+    encode_protobuf, encode_yaml, protobuf_kind,
 };
 pub use defaults::apply_defaults;
 pub use field_errors::{FieldError, FieldErrorKind, FieldErrors, Path};
