@@ -10,7 +10,7 @@
 //! - [`error`]: what can go wrong, and the one place where it becomes a `Status`
 //! - [`body`]: the one body type
 //! - [`serve`], [`tls`]: sockets; [`auth`]: who asks and whether they may; [`admission`]: what changes or refuses a
-//!   write
+//!   write; [`streaming`]: what is passed on to kubelets, pods and services
 
 pub mod admission;
 pub mod auth;
@@ -20,6 +20,7 @@ pub mod error;
 pub mod path;
 pub mod request_info;
 pub mod serve;
+pub mod streaming;
 pub mod tls;
 
 pub use body::{Body, BoxError};
