@@ -2,13 +2,14 @@
 //!
 //! Does no I/O, keeps no state, knows nothing of HTTP. Reading order: [`schema`] (what is described), [`codec`]
 //! (JSON, YAML and protobuf to values and back), [`rules`] (what a description cannot say: defaults, checks,
-//! columns), [`defaults`], [`validate`] with [`field_errors`], [`table`].
+//! columns), [`defaults`], [`validate`] with [`field_errors`], [`table`], [`openapi`].
 
 mod access;
 
 pub mod codec;
 pub mod defaults;
 pub mod field_errors;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod rules;
