@@ -24,6 +24,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::tls::Tls;
 use crate::{BoxError, Request, Response};
 
+#[cfg(test)]
+mod tests;
+
 /// Upstream gives a handshake ten seconds, too.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An idle connection is closed after this; upstream's `IdleTimeout`.

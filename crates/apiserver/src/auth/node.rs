@@ -115,12 +115,22 @@ impl NodeAuthorizer {
         let found = match attributes.resource.as_str() {
             "persistentvolumes" => self.has_volume(node, &attributes.name).await,
             "volumeattachments" => self.has_attachment(node, &attributes.name).await,
-            _ => self.pods.refer_to(node, &wanted),
+            _ => {
+                self.pods.refer_to(node, &wanted)
+                    || self.live_reference(node, &wanted, &attributes.namespace).await
+            }
         };
         match found {
             true => Ok(()),
             false => Err(format!("no relationship found between node '{node}' and this object")),
         }
+    }
+
+    /// The kubelet may have seen a pod that the index has not: before a refusal, the pods themselves are asked.
+    async fn live_reference(&self, node: &str, wanted: &Reference, namespace: &str) -> bool {
+        let pods = self.objects.list("", "pods", namespace).await;
+        let mut here = pods.iter().filter(|pod| fields::text(pod, "/spec/nodeName") == node);
+        here.any(|pod| references::of(pod).contains(wanted))
     }
 
     /// A volume is reached through a claim that a pod of the node names.

@@ -52,7 +52,8 @@ pub async fn ensure(handler: &dyn Handler) -> Result<(), BootstrapError> {
 
 /// Writes the union into roles that aggregate, as upstream's controller would a moment later.
 fn aggregate(roles: &mut [PolicyObject]) {
-    for at in 0..roles.len() {
+    // Backwards: the policy names `admin` before `edit` before `view`, and each takes in the next.
+    for at in (0..roles.len()).rev() {
         let selectors = fields::list(&roles[at].object, "/aggregationRule/clusterRoleSelectors").to_vec();
         let selected = |role: &PolicyObject| {
             selectors.iter().filter_map(|selector| selector["matchLabels"].as_object()).any(|wanted| {
@@ -64,11 +65,9 @@ fn aggregate(roles: &mut [PolicyObject]) {
         if selectors.is_empty() {
             continue;
         }
-        let union: Vec<Value> = roles
-            .iter()
-            .filter(|role| selected(role))
-            .flat_map(|role| fields::list(&role.object, "/rules").to_vec())
-            .collect();
+        let sources = roles.iter().filter(|role| selected(role));
+        let union: Vec<Value> =
+            sources.flat_map(|role| fields::list(&role.object, "/rules").to_vec()).collect();
         roles[at].object["rules"] = json!(union);
     }
 }
@@ -244,6 +243,19 @@ mod tests {
         for wanted in policy.roles.iter().chain(&policy.bindings) {
             assert_eq!(plan(Some(&wanted.object), wanted), None);
         }
+    }
+
+    #[test]
+    fn admin_takes_in_edit_and_view() {
+        let mut policy = Policy::builtin();
+        aggregate(&mut policy.roles);
+        let rules = |name: &str| {
+            let role = policy.roles.iter().find(|role| fields::name(&role.object) == name).unwrap();
+            Rule::of(&role.object)
+        };
+        let (admin, edit, view) = (rules("admin"), rules("edit"), rules("view"));
+        assert!(missing(&admin, &edit).is_empty() && missing(&edit, &view).is_empty());
+        assert!(!missing(&view, &edit).is_empty());
     }
 
     #[test]

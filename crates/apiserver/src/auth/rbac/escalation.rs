@@ -120,3 +120,75 @@ fn everything() -> [Rule; 2] {
         Rule { verbs: star(), non_resource_urls: star(), ..Rule::default() },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+    use stdx::{Shutdown, Tasks};
+
+    use super::*;
+    use crate::auth::{Memory, Objects};
+
+    /// `bob` may read pods everywhere, and write roles and bindings of namespace a.
+    async fn plugin() -> Escalation {
+        let memory = Memory::default();
+        let rules = json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}]);
+        memory.put(GROUP, "clusterroles", json!({"metadata": {"name": "reader"}, "rules": rules}));
+        let rules = json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]);
+        memory.put(GROUP, "clusterroles", json!({"metadata": {"name": "all"}, "rules": rules}));
+        memory.put(
+            GROUP,
+            "clusterrolebindings",
+            json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "reader"},
+                   "subjects": [{"kind": "User", "name": "bob"}]}),
+        );
+        let objects: Arc<dyn Objects> = Arc::new(memory);
+        let (_trigger, shutdown) = Shutdown::new();
+        let rbac = Rbac::start(&objects, &Tasks::new(), &shutdown);
+        rbac.synced().await;
+        Escalation::new(rbac.clone(), Arc::new(rbac))
+    }
+
+    async fn check(resource: &str, object: Value, expected: Expect) {
+        let request = Request {
+            operation: Operation::Create,
+            resource: GroupResource::new(GROUP, resource),
+            version: "v1".into(),
+            kind: String::new(),
+            subresource: String::new(),
+            namespace: "a".into(),
+            name: "r".into(),
+            object: Some(object),
+            old: None,
+            options: Value::Null,
+            user: UserInfo::new("bob", &["team"]),
+            dry_run: false,
+        };
+        let outcome = plugin().await.validate(&request).await;
+        expected.assert_eq(&outcome.map_or_else(|error| error.to_string(), |()| "granted".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_held_is_granted() {
+        let rules =
+            |verbs: Value| json!({"rules": [{"verbs": verbs, "apiGroups": [""], "resources": ["pods"]}]});
+        check("roles", rules(json!(["get"])), expect!["granted"]).await;
+        check("roles", rules(json!(["get", "delete"])), expect![[r#"
+            roles.rbac.authorization.k8s.io "r" is forbidden: user "bob" (groups=["team"]) is attempting to grant RBAC permissions not currently held:
+            {APIGroups:[""], Resources:["pods"], Verbs:["delete"]}"#]])
+        .await;
+        let bind = |role: &str| json!({"roleRef": {"kind": "ClusterRole", "name": role}, "subjects": []});
+        check("rolebindings", bind("reader"), expect!["granted"]).await;
+        check("rolebindings", bind("all"), expect![[r#"
+            rolebindings.rbac.authorization.k8s.io "r" is forbidden: user "bob" (groups=["team"]) is attempting to grant RBAC permissions not currently held:
+            {APIGroups:["*"], Resources:["*"], Verbs:["*"]}"#]])
+        .await;
+        check(
+            "rolebindings",
+            bind("none"),
+            expect![[r#"clusterroles.rbac.authorization.k8s.io "none" not found"#]],
+        )
+        .await;
+    }
+}

@@ -1,6 +1,6 @@
 //! Roles and bindings, kept by subject, so that a decision looks at a user's own bindings only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -34,6 +34,7 @@ struct State {
 type RoleKey = (String, String);
 
 struct Role {
+    /// Of an aggregated role the union of those it selects, whether or not a controller has written it down yet.
     rules: Arc<Vec<Rule>>,
     labels: Value,
     aggregation: Vec<Value>,
@@ -66,6 +67,7 @@ impl Index {
             (Kind::Role, Change::Put(object)) => state.put_role(object),
             (Kind::Role, Change::Delete(object)) => {
                 state.roles.remove(&key(object));
+                state.aggregate();
             }
             (Kind::Binding, Change::Put(object)) => state.put_binding(object),
             (Kind::Binding, Change::Delete(object)) => state.remove_binding(&key(object)),
@@ -103,22 +105,43 @@ impl State {
             aggregation: fields::list(object, "/aggregationRule/clusterRoleSelectors").to_vec(),
         };
         self.roles.insert(key(object), role);
+        self.aggregate();
     }
 
-    /// An aggregated role is the union of those it selects, whether or not a controller has written it down yet.
-    fn rules(&self, key: &RoleKey) -> Option<Arc<Vec<Rule>>> {
-        let role = self.roles.get(key)?;
-        if role.aggregation.is_empty() {
-            return Some(role.rules.clone());
-        }
-        let mut union = Vec::new();
-        for ((namespace, _), other) in &self.roles {
-            let selected = || role.aggregation.iter().any(|selector| selects(selector, &other.labels));
-            if namespace.is_empty() && other.aggregation.is_empty() && selected() {
-                union.extend(other.rules.iter().cloned());
+    /// Roles change so seldom that all few aggregated ones are made anew.
+    fn aggregate(&mut self) {
+        let aggregated = self.roles.iter().filter(|(_, role)| !role.aggregation.is_empty());
+        let unions: Vec<(RoleKey, Vec<Rule>)> =
+            aggregated.map(|(key, role)| (key.clone(), self.union(&role.aggregation))).collect();
+        for (key, union) in unions {
+            if let Some(role) = self.roles.get_mut(&key) {
+                role.rules = Arc::new(union);
             }
         }
-        Some(Arc::new(union))
+    }
+
+    /// A role that aggregates may itself be selected: its own sources are then followed, too.
+    fn union(&self, selectors: &[Value]) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        let (mut pending, mut seen) = (selectors.to_vec(), HashSet::new());
+        while let Some(selector) = pending.pop() {
+            for (key, role) in
+                self.roles.iter().filter(|(key, role)| key.0.is_empty() && selects(&selector, &role.labels))
+            {
+                if !seen.insert(key) {
+                    continue;
+                }
+                match role.aggregation.is_empty() {
+                    true => rules.extend(role.rules.iter().cloned()),
+                    false => pending.extend(role.aggregation.iter().cloned()),
+                }
+            }
+        }
+        rules
+    }
+
+    fn rules(&self, key: &RoleKey) -> Option<Arc<Vec<Rule>>> {
+        self.roles.get(key).map(|role| role.rules.clone())
     }
 
     fn put_binding(&mut self, object: &Value) {
