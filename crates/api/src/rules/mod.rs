@@ -140,3 +140,6 @@ pub(crate) fn created_of(package_name: &str, kind: &str) -> &'static [Check] {
 pub(crate) fn frozen_of(package_name: &str, kind: &str) -> &'static [Frozen] {
     package(package_name).map_or(&[], |rules| by_name(rules.frozen, kind))
 }
+
+#[cfg(test)]
+mod tests;
