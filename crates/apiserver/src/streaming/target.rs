@@ -46,7 +46,7 @@ impl Endpoint {
 pub(super) fn kubelet(node: &Value) -> Result<Endpoint, ApiError> {
     let addresses = fields::list(node, "/status/addresses");
     let of_type = |wanted: &&str| addresses.iter().find(|address| address["type"] == **wanted);
-    let Some(address) = ADDRESS_TYPES.iter().find_map(|wanted| of_type(wanted)) else {
+    let Some(address) = ADDRESS_TYPES.iter().find_map(of_type) else {
         let text = format!("no preferred addresses found; known addresses: {:?}", addresses.len());
         return Err(ApiError::internal(text));
     };

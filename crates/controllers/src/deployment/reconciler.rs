@@ -8,8 +8,7 @@ use client::{BoxError, Change, Controller, EventType, Key, Next, Reconcile, Stor
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use serde_json::json;
+use kube::api::{DeleteParams, PostParams, Preconditions};
 
 use super::sets::{Scale, Sets, existing, is_recreate, wanted};
 use super::{proportional, revision, rolling, status};
@@ -274,9 +273,12 @@ impl Reconciler {
         if revision::revision_of(deployment.metadata.annotations.as_ref()) == revision {
             return Ok(());
         }
-        let patch = json!({"metadata": {"annotations": {revision::REVISION: revision.to_string()}}});
+        // An update and no patch: that is what this controller's role allows.
+        let mut changed = deployment.clone();
+        let annotations = changed.metadata.annotations.get_or_insert_default();
+        annotations.insert(revision::REVISION.to_owned(), revision.to_string());
         let key = Key::of(deployment);
-        self.api(&key.namespace).patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.api(&key.namespace).replace(&key.name, &PostParams::default(), &changed).await?;
         Ok(())
     }
 

@@ -122,7 +122,7 @@ fn plan(live: Option<&Value>, wanted: &PolicyObject) -> Option<Write> {
     if !wanted_rule.is_null() && merged["aggregationRule"].is_null() {
         merged["aggregationRule"] = wanted_rule.clone();
     }
-    (merged != *live).then(|| Write::Update(PolicyObject { resource: wanted.resource, object: merged }))
+    (merged != *live).then_some(Write::Update(PolicyObject { resource: wanted.resource, object: merged }))
 }
 
 fn merge_metadata(live: &mut Value, wanted: &Value) {
