@@ -2,8 +2,16 @@
 //!
 //! Knows nothing of containers and images: it is handed a network namespace by path.
 
+mod addresses;
+mod bridge;
+mod cidr;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+pub use addresses::{AddressError, Addresses};
+pub use bridge::{Bridge, Config};
+pub use cidr::{CidrError, Ipv4Cidr};
 
 /// Connects sandboxes. Calls are idempotent: a second attach answers the same addresses, a second detach nothing.
 #[async_trait::async_trait]
