@@ -9,6 +9,8 @@ mod common;
 mod core;
 mod extensions;
 mod generic;
+#[cfg(test)]
+mod manifests;
 pub mod metadata;
 pub mod names;
 mod networking;

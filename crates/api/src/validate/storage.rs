@@ -20,7 +20,7 @@ pub(crate) fn claim_spec(spec: &Value, path: &Path<'_>, errors: &mut FieldErrors
     access_modes(spec, path, errors);
     let storage_path = path.child("resources");
     match spec.map("resources.requests").get("storage") {
-        None => errors.required(&storage_path.child("storage"), ""),
+        None => errors.required(&storage_path.key("storage"), ""),
         Some(size) => positive(size, &storage_path.key("storage"), errors),
     }
     optional(spec, "storageClassName", names::dns1123_subdomain, path, errors);
