@@ -5,6 +5,7 @@
 
 mod chain;
 mod defaults;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod plugins;

@@ -1,7 +1,7 @@
 //! The plugins that are on by default, in upstream's order.
 //!
-//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: LimitRanger, PodSecurity (every
-//! namespace is as upstream's default level `privileged`), StorageObjectInUseProtection, PersistentVolumeClaimResize,
+//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: PodSecurity (every namespace
+//! is as upstream's default level `privileged`), StorageObjectInUseProtection, PersistentVolumeClaimResize,
 //! the certificate plugins, PodTopologyLabels, webhooks and policies, ResourceQuota.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use stdx::{Clock, Random};
 
 use super::Chain;
 use super::defaults::{DefaultClass, INGRESS, STORAGE};
+use super::limit_ranger::LimitRanger;
 use super::namespace_lifecycle::NamespaceLifecycle;
 use super::node_restriction::NodeRestriction;
 use super::priority::Priority;
@@ -35,6 +36,7 @@ impl Chain {
         let Parts { objects, authorizer, rbac, clock, random } = parts;
         Self::new(vec![
             Arc::new(NamespaceLifecycle { objects: objects.clone() }),
+            Arc::new(LimitRanger { objects: objects.clone() }),
             Arc::new(ServiceAccount { objects: objects.clone(), clock, random }),
             Arc::new(NodeRestriction { objects: objects.clone() }),
             Arc::new(TaintNodesByCondition),

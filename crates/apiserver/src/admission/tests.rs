@@ -225,3 +225,36 @@ async fn nodes_write_what_is_theirs() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn limit_ranges_fill_in_and_bound() {
+    let memory = Memory::default();
+    let limit = json!({
+        "type": "Container",
+        "default": {"memory": "64Mi"}, "defaultRequest": {"memory": "32Mi"},
+        "max": {"memory": "128Mi"}, "min": {"memory": "16Mi"}, "maxLimitRequestRatio": {"memory": "2"},
+    });
+    memory.put(
+        "",
+        "limitranges",
+        json!({"metadata": {"namespace": "a", "name": "l"}, "spec": {"limits": [limit]}}),
+    );
+    let plugin = limit_ranger::LimitRanger { objects: Arc::new(memory) };
+    let pod = |resources: Value| {
+        let containers = json!([{"name": "c", "resources": resources}]);
+        create("pods", "a", json!({"metadata": {"name": "p"}, "spec": {"containers": containers}}))
+    };
+    check(
+        &plugin,
+        pod(json!({})),
+        expect![[r#"{"containers":[{"name":"c","resources":{"limits":{"memory":"64Mi"},"requests":{"memory":"32Mi"}}}]}"#]],
+    )
+    .await;
+    let validate =
+        async |resources| plugin.validate(&pod(resources)).await.map_err(|error| error.to_string());
+    assert!(validate(json!({"requests": {"memory": "40Mi"}, "limits": {"memory": "64Mi"}})).await.is_ok());
+    expect![[r#"pods "p" is forbidden: [minimum memory usage per Container is 16Mi, but request is 8Mi, maximum memory usage per Container is 128Mi, but limit is 1Gi, memory max limit to request ratio per Container is 2, but provided ratio is 128.000000]"#]]
+        .assert_eq(&validate(json!({"requests": {"memory": "8Mi"}, "limits": {"memory": "1Gi"}})).await.unwrap_err());
+    expect![[r#"pods "p" is forbidden: [minimum memory usage per Container is 16Mi.  No request is specified, maximum memory usage per Container is 128Mi.  No limit is specified, memory max limit to request ratio per Container is 2, but no request is specified or request is 0]"#]]
+        .assert_eq(&validate(json!({})).await.unwrap_err());
+}
