@@ -1,0 +1,66 @@
+//! A place in a resource's history, and what is to be told from there on.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Change, Entry, EventType, ResourceCache, Selection};
+
+/// Reads the history through a selection. Dropping it costs nothing.
+pub struct Watcher {
+    cache: Arc<ResourceCache>,
+    next: u64,
+    /// Changes up to here are not wanted: a watch may start in the future.
+    after: u64,
+    selection: Selection,
+    newest: watch::Receiver<u64>,
+}
+
+/// The watcher was so slow that its place in the history is gone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lost;
+
+/// A change as this watcher sees it.
+pub type Seen = (Arc<Change>, EventType, Arc<Entry>);
+
+/// At most so many changes are taken from the history at once, so that its lock is held shortly.
+const BATCH: usize = 256;
+
+impl Watcher {
+    pub(super) fn new(cache: Arc<ResourceCache>, next: u64, after: u64, selection: Selection) -> Self {
+        let newest = cache.newest.subscribe();
+        Self { cache, next, after, selection, newest }
+    }
+
+    /// Waits until there is something this watcher has not looked at.
+    pub async fn changed(&mut self) {
+        let next = self.next;
+        // The sender lives in the cache that this watcher holds, so it cannot be gone.
+        let _ = self.newest.wait_for(|newest| *newest > next).await;
+    }
+
+    /// What there is to tell now, and the revision up to which that is everything. May be empty.
+    pub fn take(&mut self) -> Result<(Vec<Seen>, u64), Lost> {
+        let delivered = self.cache.feed.revision();
+        let changes = self.take_changes()?;
+        let everything = changes.len() < BATCH;
+        let last = changes.last().map_or(self.after, |change| change.revision);
+        let seen = changes
+            .into_iter()
+            .filter(|change| change.revision > self.after)
+            .filter_map(|change| {
+                let (event, entry) = change.seen_through(&self.selection)?;
+                Some((change, event, entry))
+            })
+            .collect();
+        Ok((seen, if everything { delivered.max(last) } else { last }))
+    }
+
+    fn take_changes(&mut self) -> Result<Vec<Arc<Change>>, Lost> {
+        let state = self.cache.state.read();
+        let Some(skip) = self.next.checked_sub(state.oldest) else { return Err(Lost) };
+        let changes: Vec<Arc<Change>> = state.history.iter().skip(skip as usize).take(BATCH).cloned().collect();
+        self.next += changes.len() as u64;
+        Ok(changes)
+    }
+}
