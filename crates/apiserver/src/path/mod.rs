@@ -1,10 +1,69 @@
 //! The request path: every request passes these layers, in this order, which is upstream's.
 //!
 //! Each layer is a file with a line saying why it stands where it stands. [`Stage`] is how a layer is written,
-//! [`Stages`] stacks them into one tower service.
+//! [`Stages`] stacks them, [`Path`] is the whole as `serve` and in-process callers see it.
 //!
 //! Upstream: apiserver/pkg/server/config.go, `DefaultBuildHandlerChain`.
 
+mod answer;
+mod audit;
+mod authentication;
+mod authorization;
+mod deadline;
+mod impersonation;
+mod info;
+mod panic;
 pub mod stage;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use stdx::{Clock, Random};
+
+pub use answer::failure;
 pub use stage::{Next, Stage, Stages};
+
+use crate::auth::{Authenticator, Authorizer};
+use crate::{Request, Response};
+
+/// What the layers need.
+pub struct Parts {
+    pub authenticator: Arc<dyn Authenticator>,
+    pub authorizer: Arc<dyn Authorizer>,
+    pub clock: Clock,
+    pub random: Random,
+    /// Answers what has passed all layers.
+    pub handler: Arc<dyn Stage>,
+}
+
+/// The layers, outermost first. The order is the contract; what a layer does is in its file.
+pub fn stages(parts: Parts) -> Stages {
+    let Parts { authenticator, authorizer, clock, random, handler } = parts;
+    Stages::new(vec![
+        ("panic", Arc::new(panic::Recovery)),
+        ("request info", Arc::new(info::Resolver)),
+        ("audit", Arc::new(audit::Room::new(random))),
+        ("deadline", Arc::new(deadline::Deadline::new(clock))),
+        ("authentication", Arc::new(authentication::Authentication::new(authenticator))),
+        ("impersonation", Arc::new(impersonation::Impersonation::new(authorizer.clone()))),
+        ("authorization", Arc::new(authorization::Authorization::new(authorizer))),
+        ("handler", handler),
+    ])
+}
+
+/// The path with errors turned into answers.
+#[derive(Clone)]
+pub struct Path(Stages);
+
+impl Path {
+    pub fn new(stages: Stages) -> Self {
+        Self(stages)
+    }
+}
+
+#[async_trait]
+impl crate::serve::Handler for Path {
+    async fn handle(&self, request: Request) -> Response {
+        answer::answer(&self.0, request).await
+    }
+}
