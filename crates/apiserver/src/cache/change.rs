@@ -60,14 +60,14 @@ impl Change {
         Some(self.last.get_or_init(|| Arc::new(before.at_revision(self.revision))).clone())
     }
 
-    /// The frame for `form` (a number that stands for one encoding), made by `encode` at most once.
-    pub fn frame(&self, form: u64, event: EventType, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let mut frames = self.frames.lock();
-        if let Some((.., bytes)) = frames.iter().find(|(f, e, _)| (*f, *e) == (form, event)) {
-            return bytes.clone();
-        }
-        let bytes = encode();
-        frames.push((form, event, bytes.clone()));
-        bytes
+    /// The frame for `form` (a number that stands for one encoding), if somebody has made it.
+    pub fn cached_frame(&self, form: u64, event: EventType) -> Option<Bytes> {
+        let frames = self.frames.lock();
+        frames.iter().find(|(f, e, _)| (*f, *e) == (form, event)).map(|(.., bytes)| bytes.clone())
+    }
+
+    /// Keeps a frame for the other watchers.
+    pub fn keep_frame(&self, form: u64, event: EventType, bytes: Bytes) {
+        self.frames.lock().push((form, event, bytes));
     }
 }

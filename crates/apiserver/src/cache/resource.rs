@@ -162,3 +162,15 @@ impl State {
         Box::new(bounds(format!("{namespace}/"), format!("{namespace}0")).map(|(_, entry)| entry))
     }
 }
+
+impl ResourceCache {
+    /// Returns once everything up to `revision` is here.
+    pub async fn wait_for(&self, revision: u64) {
+        self.feed.wait_for(revision).await;
+    }
+
+    /// How far this cache has come.
+    pub fn revision(&self) -> u64 {
+        self.feed.revision()
+    }
+}

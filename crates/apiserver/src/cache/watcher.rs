@@ -23,6 +23,13 @@ pub struct Lost;
 /// A change as this watcher sees it.
 pub type Seen = (Arc<Change>, EventType, Arc<Entry>);
 
+/// What a watcher took from the history.
+pub struct Taken {
+    pub seen: Vec<Seen>,
+    /// Everything up to this revision has been taken, if that is so.
+    pub complete: Option<u64>,
+}
+
 /// At most so many changes are taken from the history at once, so that its lock is held shortly.
 const BATCH: usize = 256;
 
@@ -39,12 +46,13 @@ impl Watcher {
         let _ = self.newest.wait_for(|newest| *newest > next).await;
     }
 
-    /// What there is to tell now, and the revision up to which that is everything. May be empty.
-    pub fn take(&mut self) -> Result<(Vec<Seen>, u64), Lost> {
+    /// What there is to tell now; may be nothing.
+    pub fn take(&mut self) -> Result<Taken, Lost> {
         let delivered = self.cache.feed.revision();
         let changes = self.take_changes()?;
-        let everything = changes.len() < BATCH;
-        let last = changes.last().map_or(self.after, |change| change.revision);
+        // A full batch says nothing about what is behind it.
+        let last = changes.last().map_or(0, |change| change.revision);
+        let complete = (changes.len() < BATCH).then_some(delivered.max(last).max(self.after));
         let seen = changes
             .into_iter()
             .filter(|change| change.revision > self.after)
@@ -53,7 +61,7 @@ impl Watcher {
                 Some((change, event, entry))
             })
             .collect();
-        Ok((seen, if everything { delivered.max(last) } else { last }))
+        Ok(Taken { seen, complete })
     }
 
     fn take_changes(&mut self) -> Result<Vec<Arc<Change>>, Lost> {

@@ -2,7 +2,6 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/filters/request_deadline.go.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,7 +27,7 @@ impl Deadline {
 #[async_trait]
 impl Stage for Deadline {
     async fn call(&self, request: Request, next: Next<'_>) -> Result<Response> {
-        let info = request.extensions().get::<Arc<RequestInfo>>();
+        let info = request.extensions().get::<RequestInfo>();
         if info.is_some_and(|info| info.is_long_running()) {
             return next.run(request).await;
         }

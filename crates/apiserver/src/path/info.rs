@@ -12,7 +12,7 @@ pub(super) struct Resolver;
 impl Stage for Resolver {
     async fn call(&self, mut request: Request, next: Next<'_>) -> Result<Response> {
         let info = RequestInfo::of(request.method(), request.uri().path(), request.uri().query());
-        request.extensions_mut().insert(std::sync::Arc::new(info));
+        request.extensions_mut().insert(info);
         next.run(request).await
     }
 }

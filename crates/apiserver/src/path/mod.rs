@@ -1,16 +1,14 @@
 //! The request path: every request passes these layers, in this order, which is upstream's.
 //!
 //! Each layer is a file with a line saying why it stands where it stands. [`Stage`] is how a layer is written,
-//! [`Stages`] stacks them, [`Path`] is the whole as `serve` and in-process callers see it.
+//! [`Stages`] stacks them, [`Path`] is the whole as `serve` and in-process callers see it. The layers of identity and
+//! permission live in [`crate::auth`].
 //!
 //! Upstream: apiserver/pkg/server/config.go, `DefaultBuildHandlerChain`.
 
 mod answer;
 mod audit;
-mod authentication;
-mod authorization;
 mod deadline;
-mod impersonation;
 mod info;
 mod panic;
 pub mod stage;
@@ -23,12 +21,14 @@ use stdx::{Clock, Random};
 pub use answer::failure;
 pub use stage::{Next, Stage, Stages};
 
+use crate::auth::impersonation::Impersonation;
+use crate::auth::stages::{Authentication, Authorization};
 use crate::auth::{Authenticator, Authorizer};
 use crate::{Request, Response};
 
 /// What the layers need.
 pub struct Parts {
-    pub authenticator: Arc<dyn Authenticator>,
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
     pub authorizer: Arc<dyn Authorizer>,
     pub clock: Clock,
     pub random: Random,
@@ -38,15 +38,15 @@ pub struct Parts {
 
 /// The layers, outermost first. The order is the contract; what a layer does is in its file.
 pub fn stages(parts: Parts) -> Stages {
-    let Parts { authenticator, authorizer, clock, random, handler } = parts;
+    let Parts { authenticators, authorizer, clock, random, handler } = parts;
     Stages::new(vec![
         ("panic", Arc::new(panic::Recovery)),
         ("request info", Arc::new(info::Resolver)),
         ("audit", Arc::new(audit::Room::new(random))),
         ("deadline", Arc::new(deadline::Deadline::new(clock))),
-        ("authentication", Arc::new(authentication::Authentication::new(authenticator))),
-        ("impersonation", Arc::new(impersonation::Impersonation::new(authorizer.clone()))),
-        ("authorization", Arc::new(authorization::Authorization::new(authorizer))),
+        ("authentication", Arc::new(Authentication::new(authenticators))),
+        ("impersonation", Arc::new(Impersonation::new(authorizer.clone()))),
+        ("authorization", Arc::new(Authorization::new(authorizer))),
         ("handler", handler),
     ])
 }

@@ -1,0 +1,46 @@
+//! One handler per verb. Group, resource and subresource arrive as data in the [`Call`].
+//!
+//! Upstream: apiserver/pkg/endpoints/handlers.
+
+mod body;
+mod call;
+pub mod continue_token;
+mod create;
+mod delete;
+mod get;
+mod list;
+pub mod list_options;
+mod patch;
+mod subresources;
+mod update;
+mod watch;
+mod write;
+mod write_options;
+
+pub use call::Call;
+pub use write_options::WriteOptions;
+
+use crate::error::{ApiError, Result};
+use crate::{Body, Response};
+
+/// Answers a request for a resource.
+///
+/// # Errors
+/// Whatever the client has to read.
+pub async fn serve(call: &Call, body: Body) -> Result<Response> {
+    if !call.info.subresource.is_empty() {
+        return subresources::serve(call, body).await;
+    }
+    call.check_verb(&call.served.verbs)?;
+    match call.info.verb.as_str() {
+        "get" => get::serve(call).await,
+        "list" => list::serve(call).await,
+        "watch" => watch::serve(call).await,
+        "create" => create::serve(call, body).await,
+        "update" => update::serve(call, body).await,
+        "patch" => patch::serve(call, body).await,
+        "delete" => delete::serve(call, body).await,
+        "deletecollection" => delete::serve_collection(call, body).await,
+        _ => Err(ApiError::method_unknown()),
+    }
+}
