@@ -19,7 +19,10 @@ use crate::strategy::traits::Traits;
 pub struct Storage {
     pub resource: GroupResource,
     pub kind: String,
+    pub api_version: String,
     pub namespaced: bool,
+    /// Its status is a subresource.
+    pub has_status: bool,
     pub prefix: String,
     pub codec: Codec,
     pub traits: Traits,
@@ -46,6 +49,10 @@ pub enum Swap {
 }
 
 impl Storage {
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.resource.group == group && self.resource.resource == resource
+    }
+
     /// The newest state, from the store itself.
     pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<Current>> {
         let key = keys::object(&self.prefix, namespace, name);
