@@ -195,6 +195,15 @@ impl ApiError {
         })
     }
 
+    /// The same from what validation found.
+    pub fn invalid_fields(group: &str, kind: &str, name: &str, errors: &api::FieldErrors) -> Self {
+        let problems: Vec<(String, String, String)> = errors
+            .iter()
+            .map(|error| (error.kind.cause().to_string(), error.body(), error.path.clone()))
+            .collect();
+        Self::invalid(group, kind, name, &problems)
+    }
+
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }

@@ -67,7 +67,13 @@ impl Addresses {
     ///
     /// # Errors
     /// 422 for an address that is taken or out of range.
-    pub fn claim_changed(&self, storage: &Storage, object: &mut Value, old: &Value, dry_run: bool) -> Result<Claim> {
+    pub fn claim_changed(
+        &self,
+        storage: &Storage,
+        object: &mut Value,
+        old: &Value,
+        dry_run: bool,
+    ) -> Result<Claim> {
         if !storage.is("", "services") {
             return Ok(Claim::default());
         }
@@ -104,7 +110,7 @@ impl Addresses {
     }
 
     fn claim(&self) -> Claim {
-        Claim { pool: Some(self.pool.clone()), ..Claim::default() }
+        Claim { pool: Some(self.pool.clone()), taken: Taken::default(), left: Taken::default() }
     }
 }
 

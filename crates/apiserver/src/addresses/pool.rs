@@ -116,7 +116,9 @@ impl Pool {
         let size = last - first + 1;
         // Upstream: min(max(16, size / 32), 128).
         let low = (size / 32).clamp(16, 128).min(size);
-        let found = self.free_port(first + low, last, random).or_else(|| self.free_port(first, first + low - 1, random));
+        let found = self
+            .free_port(first + low, last, random)
+            .or_else(|| self.free_port(first, first + low - 1, random));
         let port = found.ok_or(Refusal::Full)?;
         self.taken.ports.insert(port);
         Ok(port)
@@ -145,7 +147,10 @@ mod tests {
         assert_eq!(pool.take_address(one), Err(Refusal::AddressTaken));
         pool.release(&Taken { addresses: [one].into(), ports: BTreeSet::new() });
         assert_eq!(pool.take_address(one), Ok(()));
-        assert!(matches!(pool.take_address(Ipv4Addr::new(10, 96, 0, 0)), Err(Refusal::AddressOutside { .. })));
+        assert!(matches!(
+            pool.take_address(Ipv4Addr::new(10, 96, 0, 0)),
+            Err(Refusal::AddressOutside { .. })
+        ));
         assert!(pool.any_port(&random).is_ok() && pool.any_port(&random).is_ok());
         assert_eq!(pool.any_port(&random), Err(Refusal::Full));
     }

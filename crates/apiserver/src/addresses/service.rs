@@ -160,9 +160,9 @@ fn address(
     let given = match asked.as_str() {
         "None" => asked,
         "" => {
-            let address = pool.any_address(random).map_err(|refusal| {
-                problem("", format!("failed to allocate a serviceIP: {refusal}"))
-            })?;
+            let address = pool
+                .any_address(random)
+                .map_err(|refusal| problem("", format!("failed to allocate a serviceIP: {refusal}")))?;
             taken.addresses.insert(address);
             address.to_string()
         }
@@ -203,8 +203,7 @@ fn node_ports(
             // The same number for another protocol of the same Service is one and the same port.
             Some(number) if already.ports.contains(&number) || taken.ports.contains(&number) => {}
             Some(number) => {
-                pool.take_port(number)
-                    .map_err(|refusal| problem(at, json!(number), refusal))?;
+                pool.take_port(number).map_err(|refusal| problem(at, json!(number), refusal))?;
                 taken.ports.insert(number);
             }
             None => {

@@ -88,7 +88,13 @@ impl Entry {
         json.extend_from_slice(digits.as_bytes());
         json.extend_from_slice(&self.json[self.version_at.end..]);
         let version_at = self.version_at.start..self.version_at.start + digits.len();
-        Self { index: self.index.clone(), revision, stored: self.stored.clone(), json: json.into(), version_at }
+        Self {
+            index: self.index.clone(),
+            revision,
+            stored: self.stored.clone(),
+            json: json.into(),
+            version_at,
+        }
     }
 
     /// Decoded. Costs a parse; for conversions and decisions only.
@@ -129,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_state_can_be_told_under_another_revision() {
-        let json = r#"{"kind":"Pod","metadata":{"name":"a","resourceVersion":"9","x":"\"resourceVersion\":\"9\""}}"#;
+        let json =
+            r#"{"kind":"Pod","metadata":{"name":"a","resourceVersion":"9","x":"\"resourceVersion\":\"9\""}}"#;
         let entry = Entry::new(Index::default(), 9, Bytes::new(), json.into());
         let later = entry.at_revision(1234);
         assert_eq!(

@@ -16,7 +16,7 @@ mod watcher;
 
 pub use change::{Change, EventType};
 pub use entry::{Entry, Index};
-pub use feed::{Feed, Sink};
+pub use feed::{Feed, ROOT, Sink};
 pub use resource::{ResourceCache, Snapshot};
 pub use select::Selection;
 pub use watcher::{Lost, Watcher};

@@ -48,7 +48,7 @@ impl Selection {
     pub fn matches(&self, index: &Index) -> bool {
         (self.namespace.is_empty() || *self.namespace == *index.namespace)
             && self.labels.as_ref().is_none_or(|labels| labels.matches(|key| index.label(key)))
-            && self.fields.as_ref().is_none_or(|fields| fields.matches(|key| index.field(key)))
+            && self.fields.as_ref().is_none_or(|fields| fields.matches(|key| Some(index.field(key).into())))
     }
 
     /// Nothing but perhaps a namespace restricts it.

@@ -67,7 +67,8 @@ impl Watcher {
     fn take_changes(&mut self) -> Result<Vec<Arc<Change>>, Lost> {
         let state = self.cache.state.read();
         let Some(skip) = self.next.checked_sub(state.oldest) else { return Err(Lost) };
-        let changes: Vec<Arc<Change>> = state.history.iter().skip(skip as usize).take(BATCH).cloned().collect();
+        let changes: Vec<Arc<Change>> =
+            state.history.iter().skip(skip as usize).take(BATCH).cloned().collect();
         self.next += changes.len() as u64;
         Ok(changes)
     }

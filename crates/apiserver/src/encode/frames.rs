@@ -66,7 +66,7 @@ impl View {
         let view = View { pretty: false, ..self.clone() };
         let bytes = match self.accepted.form {
             crate::media::Form::Object => view.encode(&self.served.codec, &object)?.bytes,
-            crate::media::Form::Metadata => view.encode(self.served.metadata_codec(), &object)?.bytes,
+            crate::media::Form::Metadata => view.encode(&self.served.metadata_codec(), &object)?.bytes,
             crate::media::Form::Table => object.to_string().into(),
         };
         Ok(wrap("BOOKMARK", &bytes, self.accepted.encoding))

@@ -46,14 +46,20 @@ impl View {
     /// A whole list.
     pub fn list(&self, entries: &[Arc<Entry>], meta: &ListMeta) -> Result<Written> {
         match (self.accepted.form, self.accepted.encoding) {
-            (Form::Object, Encoding::Json) => Ok(self.written(self.finish_json(self.json_list(entries, meta)))),
+            (Form::Object, Encoding::Json) => {
+                Ok(self.written(self.finish_json(self.json_list(entries, meta))))
+            }
             (Form::Object, Encoding::Yaml) => Ok(self.written(yaml(&self.json_list(entries, meta)))),
             (Form::Object, Encoding::Protobuf) => self.protobuf_list(entries, meta),
             (Form::Table, encoding) => {
                 let objects: Vec<Value> =
                     entries.iter().map(|entry| self.served.to_served(entry.value())).collect();
                 let table = self.table(&objects, meta.value()).to_string().into_bytes();
-                Ok(self.written(if encoding == Encoding::Yaml { yaml(&table) } else { self.finish_json(table) }))
+                Ok(self.written(if encoding == Encoding::Yaml {
+                    yaml(&table)
+                } else {
+                    self.finish_json(table)
+                }))
             }
             (Form::Metadata, _) => {
                 let items: Vec<Value> = entries
@@ -66,7 +72,7 @@ impl View {
                     "metadata": meta.value(),
                     "items": items,
                 });
-                self.encode(self.served.metadata_list_codec(), &list)
+                self.encode(&self.served.metadata_list_codec(), &list)
             }
         }
     }

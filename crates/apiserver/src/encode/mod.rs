@@ -15,7 +15,7 @@ use crate::cache::Entry;
 use crate::error::{ApiError, Result};
 use crate::media::{Accepted, Encoding, Form, pretty};
 use crate::object;
-use crate::registry::{Conversion, Served};
+use crate::registry::Served;
 
 pub use lists::LARGE;
 
@@ -87,7 +87,7 @@ impl View {
                 let table = self.table(std::slice::from_ref(&object), meta);
                 Ok(self.written(self.finish_json(table.to_string().into_bytes())))
             }
-            Form::Metadata => self.encode(self.served.metadata_codec(), &metadata_only(&object)),
+            Form::Metadata => self.encode(&self.served.metadata_codec(), &metadata_only(&object)),
         }
     }
 
@@ -146,9 +146,11 @@ fn not_protobuf() -> ApiError {
     ApiError::internal("a stored object is not protobuf")
 }
 
-/// YAML of compact JSON, in the same field order.
+/// YAML of compact JSON, with sorted keys as upstream's.
 fn yaml(json: &[u8]) -> Vec<u8> {
-    api::yaml::from_json(json)
+    // The server wrote this JSON itself.
+    let value: Value = serde_json::from_slice(json).unwrap_or_default();
+    api::encode_yaml(&value).into_bytes()
 }
 
 /// A Status, which every client can read.
@@ -162,8 +164,9 @@ pub fn status(status: &Value, encoding: Encoding, wants_pretty: bool) -> (Vec<u8
 
 /// An object of a built-in kind that is no resource of its own.
 pub fn plain(object: &Value, encoding: Encoding, wants_pretty: bool) -> Result<(Vec<u8>, &'static str)> {
-    let codec = crate::registry::Codec::of_object(object)
-        .ok_or_else(|| ApiError::internal(format!("no codec for {} {}", object["apiVersion"], object["kind"])))?;
+    let codec = crate::registry::Codec::of_object(object).ok_or_else(|| {
+        ApiError::internal(format!("no codec for {} {}", object["apiVersion"], object["kind"]))
+    })?;
     let bytes = match encoding {
         Encoding::Json if wants_pretty => pretty(&codec.encode_json(object)),
         Encoding::Json => codec.encode_json(object),
@@ -171,9 +174,4 @@ pub fn plain(object: &Value, encoding: Encoding, wants_pretty: bool) -> Result<(
         Encoding::Protobuf => codec.encode_protobuf(object)?,
     };
     Ok((bytes, encoding.media_type()))
-}
-
-/// Whether the conversion between stored and served is none at all.
-pub(crate) fn is_identity(conversion: Conversion, stored: &str, served: &str) -> bool {
-    conversion == Conversion::None && stored == served
 }

@@ -30,8 +30,7 @@ pub(super) async fn answer(stages: &Stages, request: Request) -> Response {
 pub fn failure(error: &ApiError, encoding: Encoding, pretty: bool) -> Response {
     let (bytes, media_type) = crate::encode::status(&error.status(), encoding, pretty);
     let mut response = Response::new(body::full(bytes));
-    *response.status_mut() =
-        StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));

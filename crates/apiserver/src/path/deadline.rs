@@ -89,7 +89,14 @@ mod tests {
 
     #[test]
     fn durations_are_gos() {
-        let cases = [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("1.5s", Some(1500)), ("5", None), ("x", None), ("", None)];
+        let cases = [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("1.5s", Some(1500)),
+            ("5", None),
+            ("x", None),
+            ("", None),
+        ];
         for (text, millis) in cases {
             assert_eq!(go_duration(text).map(|d| d.as_millis()), millis, "{text}");
         }

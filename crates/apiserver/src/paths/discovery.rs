@@ -43,13 +43,26 @@ fn groups_of(core: &Core) -> Vec<Group<'_>> {
 
 /// `/`
 pub fn root(core: &Core) -> Response {
-    let mut paths = vec!["/.well-known/openid-configuration".to_string(), "/api".into(), "/api/v1".into(), "/apis".into()];
+    let mut paths = vec![
+        "/.well-known/openid-configuration".to_string(),
+        "/api".into(),
+        "/api/v1".into(),
+        "/apis".into(),
+    ];
     for group in groups_of(core).iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
     }
-    let others =
-        ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    let others = [
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
     paths.extend(others.map(str::to_string));
     paths.sort();
     let document = json!({ "paths": paths }).to_string();
@@ -74,8 +87,9 @@ pub fn groups(core: &Core, headers: &HeaderMap, path: &str) -> Result<Response> 
     });
     if let Some(media_type) = wanted {
         let name = format!("{path} {media_type}");
-        let document =
-            core.documents.get(&name, || Document::new(aggregated(core, legacy, media_type).to_string(), media_type));
+        let document = core
+            .documents
+            .get(&name, || Document::new(aggregated(core, legacy, media_type).to_string(), media_type));
         return Ok(document.answer(headers));
     }
     let list = if legacy { legacy_versions(core) } else { group_list(core) };
@@ -99,7 +113,8 @@ fn group_list(core: &Core) -> Value {
 }
 
 fn group_value(group: &Group<'_>) -> Value {
-    let version = |version: &&str| json!({"groupVersion": api::api_version(group.name, version), "version": version});
+    let version =
+        |version: &&str| json!({"groupVersion": api::api_version(group.name, version), "version": version});
     let versions: Vec<Value> = group.versions.iter().map(version).collect();
     json!({"name": group.name, "versions": versions, "preferredVersion": versions[0]})
 }
@@ -134,9 +149,14 @@ fn resources(core: &Core, headers: &HeaderMap, path: &str, group: &str, version:
         resources.extend(one.subresources.iter().map(|sub| subresource(one, sub)));
     }
     let group_version = api::api_version(group, version);
-    plain(core, headers, path, json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources,
-    }))
+    plain(
+        core,
+        headers,
+        path,
+        json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources,
+        }),
+    )
 }
 
 /// Encoded as the client accepts; made once an encoding.

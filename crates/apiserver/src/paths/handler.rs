@@ -12,7 +12,7 @@ use crate::path::{Next, Stage};
 use crate::registry::Served;
 use crate::server::Core;
 use crate::verbs::{self, Call};
-use crate::{Request, RequestInfo, Response, streaming};
+use crate::{Request, RequestInfo, Response};
 
 /// Answers everything.
 pub struct Handler {
@@ -44,7 +44,6 @@ impl Handler {
         {
             return Err(ApiError::no_such_path());
         }
-        let connects = served.subresource(&info.subresource).is_some_and(streaming::is_connect);
         let call = Call {
             core: self.core.clone(),
             query: parts.uri.query().unwrap_or("").to_string(),
@@ -53,9 +52,6 @@ impl Handler {
             user,
             served,
         };
-        if connects {
-            return streaming::serve(&call, Request::from_parts(parts, body)).await;
-        }
         verbs::serve(&call, body).await
     }
 
@@ -67,7 +63,9 @@ impl Handler {
         }
         let trimmed = path.trim_end_matches('/');
         match trimmed {
-            "/healthz" | "/livez" | "/readyz" => Ok(health::ok(core, request.uri().query().unwrap_or(""), trimmed)),
+            "/healthz" | "/livez" | "/readyz" => {
+                Ok(health::ok(core, request.uri().query().unwrap_or(""), trimmed))
+            }
             "/version" => Ok(version::version()),
             "/openapi/v2" => openapi::v2(core, headers),
             "/openapi/v3" => openapi::v3_index(core, headers),
@@ -77,7 +75,10 @@ impl Handler {
             "" => Ok(discovery::root(core)),
             "/api" | "/apis" => discovery::groups(core, headers, trimmed),
             _ => {
-                if trimmed.starts_with("/livez/") || trimmed.starts_with("/readyz/") || trimmed.starts_with("/healthz/") {
+                if trimmed.starts_with("/livez/")
+                    || trimmed.starts_with("/readyz/")
+                    || trimmed.starts_with("/healthz/")
+                {
                     return Ok(health::single());
                 }
                 if let Some(rest) = trimmed.strip_prefix("/openapi/v3/") {

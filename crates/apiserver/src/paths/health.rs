@@ -17,7 +17,9 @@ pub fn ok(core: &Core, query: &str, path: &str) -> Response {
         return response;
     }
     if form_pairs(query).iter().any(|(key, _)| key == "verbose") {
-        return text(format!("[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]informer-sync ok\n{name} check passed\n"));
+        return text(format!(
+            "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]informer-sync ok\n{name} check passed\n"
+        ));
     }
     text("ok".into())
 }

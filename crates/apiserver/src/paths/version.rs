@@ -50,7 +50,9 @@ pub fn jwks(core: &Core) -> Response {
 
 /// A few figures, in Prometheus' text format.
 pub fn metrics(core: &Core) -> Response {
-    let mut out = String::from("# HELP apiserver_storage_objects Number of stored objects.\n# TYPE apiserver_storage_objects gauge\n");
+    let mut out = String::from(
+        "# HELP apiserver_storage_objects Number of stored objects.\n# TYPE apiserver_storage_objects gauge\n",
+    );
     for served in core.registry.all() {
         if let Some(storage) = served.storage.as_ref().filter(|_| served.is_stored_version()) {
             out += &format!(

@@ -57,7 +57,12 @@ impl Codec {
     ///
     /// # Errors
     /// 400 for what is no such object.
-    pub fn decode(&self, bytes: &[u8], encoding: Encoding, validation: Validation) -> Result<(Value, Vec<String>)> {
+    pub fn decode(
+        &self,
+        bytes: &[u8],
+        encoding: Encoding,
+        validation: Validation,
+    ) -> Result<(Value, Vec<String>)> {
         let (kind, api_version, version) = self.names();
         let decoded = self.decode_any(bytes, encoding, validation).map_err(|error| {
             ApiError::bad_request(format!(
@@ -84,8 +89,9 @@ impl Codec {
         match encoding {
             Encoding::Json => api::decode_json(self.object, bytes, validation),
             Encoding::Yaml => api::decode_yaml(self.object, bytes, validation),
-            Encoding::Protobuf => api::decode_protobuf(self.object, bytes)
-                .map(|value| Decoded { value, warnings: Vec::new() }),
+            Encoding::Protobuf => {
+                api::decode_protobuf(self.object, bytes).map(|value| Decoded { value, warnings: Vec::new() })
+            }
         }
     }
 

@@ -72,8 +72,7 @@ impl DeleteOptions {
         if !problems.is_empty() {
             return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &problems));
         }
-        let precondition =
-            |field: &str| value["preconditions"][field].as_str().map(str::to_string);
+        let precondition = |field: &str| value["preconditions"][field].as_str().map(str::to_string);
         Ok(Self {
             grace_seconds: value["gracePeriodSeconds"].as_i64(),
             uid: precondition("uid"),
@@ -113,7 +112,10 @@ pub fn plan(storage: &Storage, object: &Value, options: &DeleteOptions, now: Tim
     if finalizers.is_empty() && !is_held(storage, object) {
         return Ok(Plan::Remove);
     }
-    if object::is_terminating(object) && finalizers == object::finalizers(object) && grace_of(object) == Some(0) {
+    if object::is_terminating(object)
+        && finalizers == object::finalizers(object)
+        && grace_of(object) == Some(0)
+    {
         return Ok(Plan::Wait);
     }
     Ok(Plan::Mark(mark(storage, object, options, 0, now)))
@@ -121,7 +123,8 @@ pub fn plan(storage: &Storage, object: &Value, options: &DeleteOptions, now: Tim
 
 /// Namespaces are held by a finalizer of their own kind.
 pub fn is_held(storage: &Storage, object: &Value) -> bool {
-    storage.is("", "namespaces") && object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
+    storage.is("", "namespaces")
+        && object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
 }
 
 /// Whether an update has let go of the last thing that kept a terminating object.
@@ -153,13 +156,7 @@ fn shorten(object: &Value, asked: Option<i64>, now: Timestamp) -> Option<Plan> {
     }
 }
 
-fn mark(
-    storage: &Storage,
-    object: &Value,
-    options: &DeleteOptions,
-    seconds: i64,
-    now: Timestamp,
-) -> Value {
+fn mark(storage: &Storage, object: &Value, options: &DeleteOptions, seconds: i64, now: Timestamp) -> Value {
     let mut marked = object.clone();
     object::set_finalizers(&mut marked, wanted_finalizers(object, options));
     let sooner = grace_of(object).is_none_or(|current| seconds < current);

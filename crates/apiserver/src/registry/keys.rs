@@ -23,7 +23,8 @@ pub fn prefix(group: &str, resource: &str) -> String {
 
 /// The key of one object.
 pub fn object(prefix: &str, namespace: &str, name: &str) -> Bytes {
-    if namespace.is_empty() { format!("{prefix}{name}") } else { format!("{prefix}{namespace}/{name}") }.into()
+    if namespace.is_empty() { format!("{prefix}{name}") } else { format!("{prefix}{namespace}/{name}") }
+        .into()
 }
 
 /// Splits a key into its resource's prefix, by asking `known` about ever longer ones, and the rest.
@@ -50,7 +51,12 @@ mod tests {
             ("", "nodes", "", "/registry/minions/x"),
             ("", "services", "ns", "/registry/services/specs/ns/x"),
             ("apps", "deployments", "ns", "/registry/deployments/ns/x"),
-            ("apiextensions.k8s.io", "customresourcedefinitions", "", "/registry/apiextensions.k8s.io/customresourcedefinitions/x"),
+            (
+                "apiextensions.k8s.io",
+                "customresourcedefinitions",
+                "",
+                "/registry/apiextensions.k8s.io/customresourcedefinitions/x",
+            ),
         ];
         for (group, resource, namespace, key) in cases {
             let prefix = prefix(group, resource);

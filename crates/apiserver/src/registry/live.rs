@@ -56,8 +56,7 @@ fn decoded(entry: Arc<Entry>) -> Arc<Value> {
 }
 
 fn begin(storage: &Storage) -> (Vec<Change>, Watcher) {
-    let (snapshot, watcher) =
-        storage.cache.list_and_watch(Selection::everything("", storage.namespaced));
+    let (snapshot, watcher) = storage.cache.list_and_watch(Selection::everything("", storage.namespaced));
     let mut changes: Vec<Change> =
         snapshot.entries.into_iter().map(|entry| Change::Put(decoded(entry))).collect();
     changes.push(Change::Synced);

@@ -93,12 +93,15 @@ impl Served {
     /// 400 for a field that objects of this kind cannot be selected by.
     pub fn check_fields(&self, fields: &FieldSelector) -> Result<()> {
         let codec = self.storage.as_ref().map_or(&self.codec, |storage| &storage.codec);
-        match fields.keys().find(|key| !codec.is_selectable(key)) {
+        let keys = fields.terms.iter().map(|term| term.field.as_str());
+        match keys.into_iter().find(|key| !codec.is_selectable(key)) {
             None => Ok(()),
             Some(unknown) => {
                 let message = format!("field label not supported: {unknown}");
                 Err(ApiError::bad_request(match self.resource.as_str() {
-                    "pods" | "nodes" | "events" | "namespaces" | "secrets" | "replicationcontrollers" => message,
+                    "pods" | "nodes" | "events" | "namespaces" | "secrets" | "replicationcontrollers" => {
+                        message
+                    }
                     _ => format!(
                         "{unknown:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
                     ),

@@ -168,7 +168,8 @@ pub fn write_failure(error: TxnError) -> ApiError {
     let chain = stdx::error_chain(&error);
     match error {
         TxnError::DiskFull { .. } => {
-            ApiError::new(507, "InternalError", format!("etcdserver: mvcc: database space exceeded: {chain}")).with_log(chain)
+            ApiError::new(507, "InternalError", format!("etcdserver: mvcc: database space exceeded: {chain}"))
+                .with_log(chain)
         }
         TxnError::Closed => ApiError::service_unavailable("the server is shutting down").with_log(chain),
         _ => ApiError::internal(chain),

@@ -80,7 +80,8 @@ impl Registry {
             .enumerate()
             .map(|(number, resource)| Arc::new(serve(number as u64, *resource, &stored)))
             .collect();
-        served.sort_by_key(|s| (rank(&s.group), s.group.clone(), version_rank(&s.version), s.resource.clone()));
+        served
+            .sort_by_key(|s| (rank(&s.group), s.group.clone(), version_rank(&s.version), s.resource.clone()));
         Self {
             by_path: served
                 .iter()
@@ -127,7 +128,9 @@ fn stored_as<'a>(resource: &ResourceRef<'a>) -> (&'a str, &'a str) {
     let r = resource.resource;
     STORED_AS
         .iter()
-        .find(|(group, version, plural, ..)| (*group, *version, *plural) == (&*r.group, &*r.version, &*r.plural))
+        .find(|(group, version, plural, ..)| {
+            (*group, *version, *plural) == (&*r.group, &*r.version, &*r.plural)
+        })
         .map_or((&r.group, &r.version), |(.., group, version)| (group, version))
 }
 

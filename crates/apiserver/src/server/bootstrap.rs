@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::{Core, Handle, StartError};
 use crate::auth::UserInfo;
+use crate::body;
 use crate::cache::Selection;
 use crate::registry::keys;
 use crate::serve::Handler as _;
-use crate::body;
 
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
 const PRIORITIES: [(&str, i64, &str); 2] = [

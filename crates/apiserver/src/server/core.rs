@@ -9,8 +9,8 @@ use crate::admission::Chain;
 use crate::auth::Authorizer;
 use crate::auth::token::Issuer;
 use crate::config::Config;
-use crate::registry::Registry;
 use crate::paths::Documents;
+use crate::registry::Registry;
 use crate::verbs::Virtuals;
 
 /// The server's parts, fixed at start.

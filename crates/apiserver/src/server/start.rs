@@ -8,10 +8,12 @@ use tokio::net::TcpListener;
 
 use super::{Core, Handle, bootstrap, following};
 use crate::addresses::Addresses;
+use crate::admission::{self, Chain};
+use crate::auth::node::NodeAuthorizer;
 use crate::auth::rbac::Rbac;
 use crate::auth::reviews::Reviews;
 use crate::auth::token::{Issuer, Requests, Verifier};
-use crate::auth::{Authenticator, Authorizer, Certificates, NodeAuthorizer, Objects, Privileged, Union};
+use crate::auth::{Authenticator, Authorizer, Certificates, Objects, Privileged, Union};
 use crate::cache::{Feed, Selection};
 use crate::config::Config;
 use crate::error::ApiError;
@@ -70,21 +72,21 @@ impl Server {
         let from = from.map_err(|source| StartError::Load { source })?;
         tasks.spawn(
             "store feed",
-            following::follow(
-                feed,
-                engine.clone(),
-                registry.clone(),
-                from,
-                clock.clone(),
-                shutdown.clone(),
-            ),
+            following::follow(feed, engine.clone(), registry.clone(), from, clock.clone(), shutdown.clone()),
         );
         tasks.spawn("store compaction", compact(engine.clone(), clock.clone(), shutdown.clone()));
         let gate = gate(&config, &registry, &tasks, &clock, &random, &shutdown)?;
         let addresses = addresses(&config, &registry, &random);
+        let admission = Chain::builtin(admission::Parts {
+            objects: gate.objects.clone(),
+            authorizer: gate.authorizer.clone(),
+            rbac: gate.rbac.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+        });
         let core = Arc::new(Core {
             documents: Documents::new(&config, &registry),
-            admission: crate::admission::standard(&gate.objects, &gate.authorizer, &gate.rbac),
+            admission: admission,
             config,
             clock: clock.clone(),
             random: random.clone(),
@@ -109,7 +111,7 @@ impl Server {
         if let Some(listener) = listener {
             handle.address = listener.local_addr().ok(); // only unbound sockets have none
             let pki = &handle.core.config.pki;
-            let tls = Tls::new(&pki.apiserver, pki.ca.certificate_pem(), clock.clone())?;
+            let tls = Tls::new(&pki.apiserver, pki.ca.certificate(), clock.clone())?;
             tasks.spawn("serve", crate::serve::serve(listener, tls, handle.handler(), clock, shutdown));
         }
         Ok(handle)

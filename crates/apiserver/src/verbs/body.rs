@@ -1,7 +1,7 @@
 //! Reading a body: bounded, in any encoding, into an object of the expected kind.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::{Call, WriteOptions};
@@ -14,12 +14,19 @@ use crate::registry::Codec;
 ///
 /// # Errors
 /// 413 if it is too large, 400 if it breaks off.
-pub async fn read(body: Body, limit: usize) -> Result<Bytes> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
-        Err(error) => Err(ApiError::bad_request(format!("cannot read the body of the request: {error}"))),
+pub async fn read(mut body: Body, limit: usize) -> Result<Bytes> {
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            ApiError::bad_request(format!("cannot read the body of the request: {error}"))
+        })?;
+        let Ok(data) = frame.into_data() else { continue }; // trailers say nothing here
+        if collected.len() + data.len() > limit {
+            return Err(ApiError::too_large(limit));
+        }
+        collected.extend_from_slice(&data);
     }
+    Ok(collected.freeze())
 }
 
 /// The object in the body, with the warnings that its decoding gave.

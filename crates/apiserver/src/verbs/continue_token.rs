@@ -44,8 +44,7 @@ impl Continue {
             .decode(text)
             .or_else(|_| URL_SAFE.decode(text))
             .map_err(|error| invalid(&error.to_string()))?;
-        let token: Token =
-            serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
         if token.v != "meta.k8s.io/v1" {
             return Err(invalid(&format!("server does not recognize this encoded version {:?}", token.v)));
         }

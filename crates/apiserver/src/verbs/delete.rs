@@ -36,9 +36,7 @@ pub async fn serve(call: &Call, request_body: Body) -> Result<Response> {
         .await?;
     match deleted {
         Deleted::Terminating(object) => call.answer(StatusCode::OK, &object, &[]),
-        Deleted::Gone(object) if answers_object(call.storage()?) => {
-            call.answer(StatusCode::OK, &object, &[])
-        }
+        Deleted::Gone(object) if answers_object(call.storage()?) => call.answer(StatusCode::OK, &object, &[]),
         Deleted::Gone(object) => call.answer_plain(StatusCode::OK, &gone(call, &object), &[]),
     }
 }

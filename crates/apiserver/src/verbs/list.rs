@@ -11,7 +11,7 @@ use super::continue_token::{self, Continue};
 use super::get::wait_for;
 use super::list_options::{Freshness, ListOptions};
 use crate::cache::{Entry, Selection};
-use crate::encode::{ListMeta, LARGE};
+use crate::encode::{LARGE, ListMeta};
 use crate::error::{ApiError, Result};
 use crate::registry::{Storage, read_failure};
 use crate::{Response, body};
@@ -100,7 +100,11 @@ async fn past(
     }
     let mut entries = Vec::new();
     let (revision, more, remaining) = loop {
-        let wanted = if limit == 0 { PAGE } else { (limit - entries.len()).max(if selection.is_open() { 1 } else { PAGE }) };
+        let wanted = if limit == 0 {
+            PAGE
+        } else {
+            (limit - entries.len()).max(if selection.is_open() { 1 } else { PAGE })
+        };
         let read = storage.engine.range(range.clone().limit(wanted)).await;
         let read = read.map_err(|error| past_failure(error, start))?;
         // The first page fixes the revision for those behind it.
@@ -128,9 +132,10 @@ async fn past(
             range = range.starting_at(next);
         }
     };
-    let token = entries.last().filter(|_| more).map_or_else(String::new, |entry| {
-        Continue::after(&position(selection, entry), revision).encode()
-    });
+    let token = entries
+        .last()
+        .filter(|_| more)
+        .map_or_else(String::new, |entry| Continue::after(&position(selection, entry), revision).encode());
     let remaining = (more && selection.is_open()).then_some(remaining);
     Ok(Page { entries, meta: ListMeta { revision, continue_token: token, remaining } })
 }
@@ -143,8 +148,11 @@ fn past_failure(error: ReadError, start: Option<&str>) -> ApiError {
         }
         (ReadError::Future { requested, current }, _) => {
             let message = format!("Too large resource version: {requested}, current: {current}");
-            ApiError::timeout(message, 1)
-                .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
+            ApiError::timeout(message, 1).with_cause(
+                "ResourceVersionTooLarge",
+                "Too large resource version",
+                "",
+            )
         }
         _ => read_failure(error),
     }

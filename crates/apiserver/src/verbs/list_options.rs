@@ -160,8 +160,7 @@ pub fn parse_revision(text: &str) -> Result<Option<u64>> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
-        let message =
-            format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
+        let message = format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
         let problem = ("FieldValueInvalid".into(), message, "resourceVersion".into());
         ApiError::invalid("meta.k8s.io", "ListOptions", "", &[problem])
     })
@@ -180,9 +179,8 @@ fn unsupported(value: &str, supported: &str) -> FieldProblem {
 }
 
 fn number(text: &str) -> Result<u64> {
-    text.parse().map_err(|_| {
-        ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-    })
+    text.parse()
+        .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
 }
 
 #[cfg(test)]
@@ -212,23 +210,33 @@ mod tests {
         check("resourceVersion=7&resourceVersionMatch=Exact", expect!["Exact(7)"]);
         check(
             "resourceVersionMatch=Exact",
-            expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"#]],
+            expect![[
+                r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"#
+            ]],
         );
         check(
             "resourceVersion=0&resourceVersionMatch=Exact",
-            expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0""#]],
+            expect![[
+                r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0""#
+            ]],
         );
         check(
             "watch=1&sendInitialEvents=true",
-            expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"#]],
+            expect![[
+                r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"#
+            ]],
         );
         check(
             "watch=1&resourceVersionMatch=NotOlderThan&resourceVersion=3",
-            expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"#]],
+            expect![[
+                r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"#
+            ]],
         );
         check(
             "resourceVersion=x",
-            expect![[r#"ListOptions.meta.k8s.io "" is invalid: resourceVersion: Invalid value: "x": strconv.ParseUint: parsing "x": invalid syntax"#]],
+            expect![[
+                r#"ListOptions.meta.k8s.io "" is invalid: resourceVersion: Invalid value: "x": strconv.ParseUint: parsing "x": invalid syntax"#
+            ]],
         );
     }
 }

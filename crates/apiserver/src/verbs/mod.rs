@@ -13,11 +13,13 @@ pub mod list_options;
 mod patch;
 mod subresources;
 mod update;
+mod virtuals;
 mod watch;
 mod write;
 mod write_options;
 
 pub use call::Call;
+pub use virtuals::Virtuals;
 pub use write_options::WriteOptions;
 
 use crate::error::{ApiError, Result};

@@ -179,7 +179,8 @@ impl<'a> Write<'a> {
         let (resource, name) = (self.call.resource(), object::name(old));
         let (uid, old_uid) = (object::meta(wanted, "uid"), object::meta(old, "uid"));
         if !uid.is_empty() && uid != old_uid {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
             return Err(ApiError::conflict(&resource, name, &why));
         }
         let version = object::meta(wanted, "resourceVersion");
@@ -192,7 +193,12 @@ impl<'a> Write<'a> {
                 "Invalid value: 0: must be specified for an update".into(),
                 "metadata.resourceVersion".into(),
             );
-            return Err(ApiError::invalid(&self.storage.resource.group, &self.storage.kind, name, &[problem]));
+            return Err(ApiError::invalid(
+                &self.storage.resource.group,
+                &self.storage.kind,
+                name,
+                &[problem],
+            ));
         }
         if version != object::meta(old, "resourceVersion") {
             return Err(ApiError::modified(&resource, name));

@@ -25,12 +25,8 @@ impl WriteOptions {
     /// # Errors
     /// 422 for values that are not known.
     pub fn parse(query: &str, kind: &str) -> Result<Self> {
-        let mut options = Self {
-            dry_run: false,
-            field_manager: String::new(),
-            validation: Validation::Warn,
-            force: false,
-        };
+        let mut options =
+            Self { dry_run: false, field_manager: String::new(), validation: Validation::Warn, force: false };
         let mut problems = Vec::new();
         for (key, value) in form_pairs(query) {
             match key.as_str() {
@@ -45,11 +41,9 @@ impl WriteOptions {
                     "" | "Warn" => options.validation = Validation::Warn,
                     "Strict" => options.validation = Validation::Strict,
                     "Ignore" => options.validation = Validation::Ignore,
-                    _ => problems.push(unsupported(
-                        "fieldValidation",
-                        &value,
-                        r#""Ignore", "Strict", "Warn""#,
-                    )),
+                    _ => {
+                        problems.push(unsupported("fieldValidation", &value, r#""Ignore", "Strict", "Warn""#))
+                    }
                 },
                 "force" => options.force = is_true(&value),
                 _ => {}
