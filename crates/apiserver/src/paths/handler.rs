@@ -11,6 +11,7 @@ use crate::error::{ApiError, Result};
 use crate::path::{Next, Stage};
 use crate::registry::Served;
 use crate::server::Core;
+use crate::streaming::Streaming;
 use crate::verbs::{self, Call};
 use crate::{Request, RequestInfo, Response};
 
@@ -43,6 +44,9 @@ impl Handler {
             && !matches!(info.verb.as_str(), "list" | "watch" | "deletecollection")
         {
             return Err(ApiError::no_such_path());
+        }
+        if Streaming::serves(&info) {
+            return self.core.streaming.serve(Request::from_parts(parts, body), &info, &user).await;
         }
         let call = Call {
             core: self.core.clone(),

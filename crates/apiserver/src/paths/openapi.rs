@@ -10,32 +10,41 @@ use crate::error::{ApiError, Result};
 use crate::media::{self, header_text};
 use crate::server::Core;
 
+const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// # Errors
+/// 406 for those that accept gnostic's protobuf only, which is not made here.
 pub fn v2(core: &Core, headers: &HeaderMap) -> Result<Response> {
+    let accepted = header_text(headers, header::ACCEPT);
+    if !accepted.is_empty() && accepted.split(',').all(|range| range.trim() == PROTOBUF_V2) {
+        return Err(ApiError::not_acceptable(&[media::JSON]));
+    }
     let document = core.documents.get("/openapi/v2", || Document::new(crate::openapi::v2(), media::JSON));
-    let _ = header_text(headers, header::ACCEPT);
     Ok(document.answer(headers))
 }
 
 /// The index: where each group and version is described, with the document's hash in the URL.
 pub fn v3_index(core: &Core, headers: &HeaderMap) -> Result<Response> {
     let document = core.documents.get("/openapi/v3", || {
-        let mut paths = serde_json::Map::new();
-        for path in crate::openapi::v3_paths() {
-            let etag = v3_document(core, &path).map(|document| document.etag).unwrap_or_default(); // listed, so there
-            let url = format!("/openapi/v3/{path}?hash={etag}");
-            paths.insert(path, serde_json::json!({"serverRelativeURL": url}));
-        }
-        Document::new(serde_json::json!({ "paths": paths }).to_string(), media::JSON)
+        let documents: Vec<(String, String)> = crate::openapi::v3_paths(&core.registry)
+            .into_iter()
+            .filter_map(|(path, ..)| v3_document(core, &path).map(|document| (path, document.etag)))
+            .collect();
+        let index = api::openapi::v3_index(documents.iter().map(|(path, etag)| (&**path, &**etag)));
+        Document::new(index.to_string(), media::JSON)
     });
     Ok(document.answer(headers))
 }
 
+/// # Errors
+/// 404 for groups and versions that are not served.
 pub fn v3(core: &Core, headers: &HeaderMap, path: &str) -> Result<Response> {
     v3_document(core, path).map(|document| document.answer(headers)).ok_or_else(ApiError::no_such_path)
 }
 
 fn v3_document(core: &Core, path: &str) -> Option<Document> {
-    let name = format!("/openapi/v3/{path}");
-    let known = crate::openapi::v3_paths().iter().any(|known| known == path);
-    known.then(|| core.documents.get(&name, || Document::new(crate::openapi::v3(path), media::JSON)))
+    let paths = crate::openapi::v3_paths(&core.registry);
+    let (path, group, version) = paths.into_iter().find(|(known, ..)| known == path)?;
+    let make = || Document::new(crate::openapi::v3(&group, &version), media::JSON);
+    Some(core.documents.get(&format!("/openapi/v3/{path}"), make))
 }

@@ -11,6 +11,7 @@ use crate::auth::token::Issuer;
 use crate::config::Config;
 use crate::paths::Documents;
 use crate::registry::Registry;
+use crate::streaming::Streaming;
 use crate::verbs::Virtuals;
 
 /// The server's parts, fixed at start.
@@ -26,6 +27,8 @@ pub struct Core {
     pub issuer: Arc<Issuer>,
     /// Resources that are answered and never stored.
     pub virtuals: Virtuals,
+    /// Passes exec, logs, proxies on.
+    pub streaming: Streaming,
     /// Discovery and OpenAPI, made once.
     pub documents: Documents,
 }

@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::path::{self, Path};
 use crate::paths::{Documents, Handler};
 use crate::registry::{LiveObjects, Registry};
+use crate::streaming::{self, Streaming};
 use crate::tls::{Tls, TlsError};
 use crate::verbs::Virtuals;
 
@@ -84,7 +85,18 @@ impl Server {
             clock: clock.clone(),
             random: random.clone(),
         });
+        let streaming = Streaming::new(streaming::Parts {
+            objects: gate.objects.clone(),
+            admission: admission.clone(),
+            client: config.pki.apiserver_kubelet_client.clone(),
+            kubelet_ca: config.pki.ca.certificate().to_string(),
+            clock: clock.clone(),
+            random: random.clone(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        })?;
         let core = Arc::new(Core {
+            streaming,
             documents: Documents::new(&config, &registry),
             admission: admission,
             config,
