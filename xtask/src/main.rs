@@ -1,8 +1,9 @@
-//! What the project does to itself: `cargo xtask test`, `tidy`, `bench`.
+//! What the project does to itself: `cargo xtask test`, `tidy`, `schema`, `bench`.
 
 mod bench;
 mod layers;
 mod run;
+mod schema;
 mod test;
 
 use anyhow::Result;
@@ -21,6 +22,8 @@ enum Task {
     Test,
     /// Format and lints only.
     Tidy,
+    /// Regenerate crates/api/schema from pinned registry packages.
+    Schema,
     /// Figures of a real cluster on this machine: start, memory, idle CPU, pods, requests.
     Bench(bench::Options),
 }
@@ -29,6 +32,7 @@ fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Test => test::all(),
         Task::Tidy => test::tidy(),
+        Task::Schema => schema::run(&run::root()),
         Task::Bench(options) => bench::run(&options),
     }
 }

@@ -87,13 +87,15 @@ fn resources_with_default_columns() {
     check(
         |resource| of(resource).is_none_or(|rules| rules.columns.is_empty()),
         expect![[r#"
-        authentication.k8s.io/v1: selfsubjectreviews tokenreviews
-        authorization.k8s.io/v1: localsubjectaccessreviews selfsubjectaccessreviews selfsubjectrulesreviews subjectaccessreviews
-        v1: bindings limitranges
-        resource.k8s.io/v1alpha3: devicetaintrules resourcepoolstatusrequests
-        resource.k8s.io/v1beta2: devicetaintrules
-        scheduling.k8s.io/v1alpha2: podgroups workloads
-        storagemigration.k8s.io/v1beta1: storageversionmigrations"#]],
+            apiextensions.k8s.io/v1: customresourcedefinitions
+            authentication.k8s.io/v1: selfsubjectreviews tokenreviews
+            authorization.k8s.io/v1: localsubjectaccessreviews selfsubjectaccessreviews selfsubjectrulesreviews subjectaccessreviews
+            v1: bindings limitranges
+            rbac.authorization.k8s.io/v1: clusterroles roles
+            resource.k8s.io/v1alpha3: devicetaintrules resourcepoolstatusrequests
+            resource.k8s.io/v1beta2: devicetaintrules
+            scheduling.k8s.io/v1alpha2: podgroups workloads
+            storagemigration.k8s.io/v1beta1: storageversionmigrations"#]],
     );
 }
 
