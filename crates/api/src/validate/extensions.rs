@@ -12,11 +12,7 @@ pub(crate) fn custom_resource_definition(object: &Value, path: &Path<'_>, errors
     let (name, expected) =
         (object.text("metadata.name"), format!("{}.{}", spec.text("names.plural"), spec.text("group")));
     if name != expected {
-        errors.invalid(
-            &path.child("metadata.name"),
-            name,
-            format!("must be spec.names.plural+\".\"+spec.group"),
-        );
+        errors.invalid(&path.child("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group");
     }
     let path = path.child("spec");
     match spec.text("group") {

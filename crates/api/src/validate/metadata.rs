@@ -5,7 +5,7 @@
 use super::names::{self, Messages};
 use crate::access::Access;
 use crate::field_errors::{FieldErrors, Path};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Checks a name; the flag says that it is a prefix, which may end in a dash.
 pub type NameRule = fn(&str) -> Messages;
@@ -207,9 +207,7 @@ pub fn immutable(new: &Value, old: &Value, field: &str, path: &Path<'_>, errors:
 
 /// Whether two values differ, where nothing and empty are equal.
 pub fn changed(new: Option<&Value>, old: Option<&Value>) -> bool {
-    let empty = json!(null);
-    let full = |value: Option<&Value>| value.filter(|value| !is_empty(value)).unwrap_or(&empty).clone();
-    full(new) != full(old)
+    new.filter(|value| !is_empty(value)) != old.filter(|value| !is_empty(value))
 }
 
 fn is_empty(value: &Value) -> bool {

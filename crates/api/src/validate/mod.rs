@@ -27,14 +27,14 @@ mod tests;
 use crate::access::Access;
 use crate::field_errors::{FieldError, FieldErrorKind, FieldErrors, Path};
 use crate::rules::{self, Frozen};
-use crate::schema::{ResourceRef, TypeRef};
+use crate::schema::{ResourceRef, Schema, TypeRef};
 use serde_json::Value;
 
 /// Checks a new object of a resource, after defaulting.
 pub fn validate_create(resource: ResourceRef<'_>, object: &Value) -> FieldErrors {
     let subject = Subject::of(resource);
     let mut errors = create(subject, object);
-    if rules::checks_of(subject.package, subject.kind).is_empty() {
+    if subject.builtin && rules::checks_of(subject.package, subject.kind).is_empty() {
         generic::check(resource.object(), object, &mut errors);
     }
     errors
@@ -68,6 +68,7 @@ impl<'a> Subject<'a> {
             kind: &resource.resource.kind,
             namespaced: resource.namespaced,
             kept: resource.has_verb("get"),
+            builtin: std::ptr::eq(resource.schema, Schema::builtin()),
         }
     }
 }
@@ -82,6 +83,8 @@ pub struct Subject<'a> {
     pub namespaced: bool,
     /// Reviews and bindings are answered and not kept: they need no name.
     pub kept: bool,
+    /// Of the built-in API: the finalizers of custom resources are their own affair.
+    pub builtin: bool,
 }
 
 /// Checks a new object.
@@ -94,7 +97,9 @@ pub fn create(subject: Subject<'_>, object: &Value) -> FieldErrors {
         let meta = object.at("metadata").unwrap_or(&Value::Null);
         let path = root.child("metadata");
         metadata::check_metadata(meta, subject.namespaced, rule, &path, &mut errors);
-        metadata::standard_finalizers(meta, &path, &mut errors);
+        if subject.builtin {
+            metadata::standard_finalizers(meta, &path, &mut errors);
+        }
     }
     for check in rules::created_of(subject.package, subject.kind)
         .iter()

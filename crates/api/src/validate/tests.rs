@@ -3,7 +3,7 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 fn subject(package: &'static str, plural: &'static str, kind: &'static str) -> Subject<'static> {
-    Subject { package, plural, kind, namespaced: true, kept: true }
+    Subject { package, plural, kind, namespaced: true, kept: true, builtin: true }
 }
 
 const DEPLOYMENT: (&str, &str, &str) = ("apps/v1", "deployments", "Deployment");
@@ -173,8 +173,6 @@ fn small_kinds() {
         type: Invalid value: "a": field is immutable
     "#]],
     );
-    let binding = ("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBinding");
-    let _ = binding;
     let binding = ("rbac/v1", "rolebindings", "RoleBinding");
     let role = |name: &str| json!({"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}});
     check_update(
