@@ -34,6 +34,8 @@ pub mod serve;
 pub mod server;
 pub mod strategy;
 pub mod streaming;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tls;
 pub mod verbs;
 

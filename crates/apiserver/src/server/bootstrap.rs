@@ -1,21 +1,15 @@
-//! What every cluster has from its first second: namespaces, priority classes, the `kubernetes` Service, roles; and
-//! the one thing that ends by itself, Events.
+//! What every cluster has from its first second: namespaces, priority classes, the `kubernetes` Service, roles.
 //!
 //! Everything is created through the request path, as the server's own user.
 //!
 //! Upstream: pkg/controlplane/instance.go; plugin/pkg/admission/priority; pkg/apis/scheduling/types.go.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Core, Handle, StartError};
+use super::{Handle, StartError};
 use crate::auth::UserInfo;
 use crate::body;
-use crate::cache::Selection;
-use crate::registry::keys;
 use crate::serve::Handler as _;
 
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
@@ -125,42 +119,4 @@ async fn send(handle: &Handle, method: Method, path: &str, object: &Value) -> u1
         .body(body::full(object.to_string()))
         .expect("parts that are known to be well formed");
     handle.path.handle(request).await.status().as_u16()
-}
-
-/// Deletes Events an hour after their last change: sleeps until the next one is due.
-pub async fn expire_events(core: Arc<Core>) {
-    let Some(events) = core.registry.storage("", "events").cloned() else { return };
-    let ttl = Duration::from_secs(core.config.event_ttl_seconds);
-    // What was there before the start has lost its clock; it gets a full life more.
-    let (first, mut watcher) = events.cache.list_and_watch(Selection::everything("", true));
-    let mut due: std::collections::VecDeque<(Duration, String, u64)> = first
-        .entries
-        .iter()
-        .map(|entry| (core.clock.monotonic() + ttl, entry.key(), entry.revision))
-        .collect();
-    loop {
-        let now = core.clock.monotonic();
-        let wait = due.front().map_or(ttl, |(at, ..)| at.saturating_sub(now));
-        tokio::select! {
-            () = watcher.changed() => {
-                let Ok(taken) = watcher.take() else { continue };
-                let at = core.clock.monotonic() + ttl;
-                due.extend(taken.seen.iter().map(|(.., entry)| (at, entry.key(), entry.revision)));
-            }
-            () = core.clock.sleep(wait) => {
-                let now = core.clock.monotonic();
-                let count = due.iter().take_while(|(at, ..)| *at <= now).count();
-                let dead: Vec<_> = due
-                    .drain(..count)
-                    .map(|(_, key, revision)| {
-                        (keys::object(&events.prefix, "", &key), store::Revision(revision))
-                    })
-                    .collect();
-                if let Err(error) = store::expire(events.engine.as_ref(), dead).await {
-                    tracing::warn!(error = stdx::error_chain(&error), "cannot delete old events");
-                }
-            }
-            () = core.shutdown.wait() => return,
-        }
-    }
 }

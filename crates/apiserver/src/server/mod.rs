@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod core;
+mod expiry;
 mod following;
 mod handle;
 mod start;

@@ -6,7 +6,7 @@ use stdx::{Clock, Random, Shutdown, Tasks};
 use store::{Compactor, Engine, Retention};
 use tokio::net::TcpListener;
 
-use super::{Core, Handle, bootstrap, following};
+use super::{Core, Handle, bootstrap, expiry, following};
 use crate::addresses::Addresses;
 use crate::admission::{self, Chain};
 use crate::auth::node::NodeAuthorizer;
@@ -119,7 +119,7 @@ impl Server {
         let mut handle = Handle { core, path, address: None, tasks: tasks.clone() };
         gate.rbac.synced().await;
         bootstrap::run(&handle).await?;
-        tasks.spawn("events expiry", super::bootstrap::expire_events(handle.core.clone()));
+        tasks.spawn("events expiry", expiry::expire_events(handle.core.clone()));
         if let Some(listener) = listener {
             handle.address = listener.local_addr().ok(); // only unbound sockets have none
             let pki = &handle.core.config.pki;

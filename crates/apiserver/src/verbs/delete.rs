@@ -132,7 +132,10 @@ impl Deletion<'_> {
                 Swap::Stale(newer) => Err(newer),
             },
             Plan::Remove => match storage.remove(current).await? {
-                Swap::Done(object) => Ok(Deleted::Gone(object)),
+                Swap::Done(object) => {
+                    self.call.core.addresses.release(storage, &object);
+                    Ok(Deleted::Gone(object))
+                }
                 Swap::Stale(newer) => Err(newer),
             },
         })

@@ -164,14 +164,23 @@ impl<'a> Write<'a> {
             return Ok(Swap::Done(object));
         }
         let finished = deletion::is_finished(storage, &object, old);
-        let swap = match finished {
-            true => storage.remove(current).await?,
-            false => storage.replace(current, &object).await?,
-        };
-        if matches!(swap, Swap::Done(_)) {
-            claim.keep();
+        if !finished {
+            let swap = storage.replace(current, &object).await?;
+            if matches!(swap, Swap::Done(_)) {
+                claim.keep();
+            }
+            return Ok(swap);
         }
-        Ok(swap)
+        Ok(match storage.remove(current).await? {
+            Swap::Done(last) => {
+                claim.keep();
+                self.call.core.addresses.release(storage, &object);
+                // What the client made of it, under the deletion's revision.
+                object::carry_over(&mut object["metadata"], &last["metadata"], &["resourceVersion"]);
+                Swap::Done(object)
+            }
+            stale => stale,
+        })
     }
 
     /// The optimistic lock and the uid, where the client gave them.
