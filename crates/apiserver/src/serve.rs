@@ -31,10 +31,12 @@ mod tests;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An idle connection is closed after this; upstream's `IdleTimeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Upstream: `MaxConcurrentStreams` of secure serving.
-const MAX_STREAMS: u32 = 100;
+/// A client with one connection may watch every resource there is, several times.
+const MAX_STREAMS: u32 = 1000;
 /// Per stream; upstream's 256 KiB, since bodies are small and many.
 const STREAM_WINDOW: u32 = 256 * 1024;
+/// Per connection: as much as a hundred full streams.
+const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
 /// Until every open connection is cut when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -143,7 +145,7 @@ fn builder(tasks: Tasks) -> Builder<Spawn> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW * MAX_STREAMS);
+        .initial_connection_window_size(CONNECTION_WINDOW);
     builder
 }
 

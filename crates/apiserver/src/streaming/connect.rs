@@ -36,6 +36,26 @@ pub enum ConnectError {
     Http { authority: String, source: hyper::Error },
 }
 
+impl ConnectError {
+    /// What the client reads: people know Go's words for the common failures.
+    pub fn text(&self) -> String {
+        use std::error::Error;
+        let reason = match self {
+            Self::Dial { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+                io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+                io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+                _ => source.to_string(),
+            },
+            _ => self.source().map(stdx::error_chain).unwrap_or_default(),
+        };
+        match reason.is_empty() {
+            true => self.to_string(),
+            false => format!("{self}: {reason}"),
+        }
+    }
+}
+
 /// Both kinds of stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}

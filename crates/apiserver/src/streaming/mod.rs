@@ -116,7 +116,7 @@ impl Streaming {
         }
         let kubelet = self.kubelet(node).await?;
         let path = format!(
-            "/containerLogs/{}/{}/{container}?{}",
+            "/containerLogs/{}/{}/{container}{}",
             fields::namespace(&pod),
             fields::name(&pod),
             options.kubelet_query()
@@ -226,10 +226,11 @@ fn parse(path: &str) -> Result<PathAndQuery, ApiError> {
 
 /// Upstream: apimachinery/pkg/util/proxy/upgradeaware.go.
 fn dial_error(error: ConnectError) -> ApiError {
-    ApiError::internal(format!("error dialing backend: {}", stdx::error_chain(&error)))
+    ApiError::new(500, "", format!("error dialing backend: {}", error.text()))
+        .with_log(stdx::error_chain(&error))
 }
 
 fn log_error(kubelet: &Endpoint, path: &str, error: &ConnectError) -> ApiError {
-    let text = format!("Get \"https://{}{path}\": {}", kubelet.authority(), stdx::error_chain(error));
-    ApiError::new(500, "InternalError", text)
+    let text = format!("Get \"https://{}{path}\": {}", kubelet.authority(), error.text());
+    ApiError::new(500, "", text).with_log(stdx::error_chain(error))
 }

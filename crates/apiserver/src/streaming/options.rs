@@ -114,7 +114,7 @@ impl LogOptions {
     pub fn kubelet_query(&self) -> String {
         let pairs: Vec<String> =
             self.flags.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
-        pairs.join("&")
+        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
 }
 
