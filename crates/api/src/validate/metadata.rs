@@ -205,17 +205,30 @@ pub fn immutable(new: &Value, old: &Value, field: &str, path: &Path<'_>, errors:
     }
 }
 
-/// Whether two values differ, where nothing and empty are equal.
+/// Whether two values differ in meaning: what is absent, null, empty or zero is the same, at any depth, since the
+/// ways in which an object arrives (JSON, protobuf, a patch) write nothing differently.
 pub fn changed(new: Option<&Value>, old: Option<&Value>) -> bool {
-    new.filter(|value| !is_empty(value)) != old.filter(|value| !is_empty(value))
+    match (new.filter(|value| !is_empty(value)), old.filter(|value| !is_empty(value))) {
+        (None, None) => false,
+        (Some(Value::Object(new)), Some(Value::Object(old))) => maps_differ(new, old),
+        (Some(Value::Array(new)), Some(Value::Array(old))) => {
+            new.len() != old.len() || new.iter().zip(old).any(|(new, old)| changed(Some(new), Some(old)))
+        }
+        (new, old) => new != old,
+    }
+}
+
+fn maps_differ(new: &Map<String, Value>, old: &Map<String, Value>) -> bool {
+    new.keys().chain(old.keys()).any(|key| changed(new.get(key), old.get(key)))
 }
 
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Object(map) => map.is_empty(),
+        Value::Object(map) => map.values().all(is_empty),
         Value::Array(list) => list.is_empty(),
         Value::String(text) => text.is_empty(),
-        _ => false,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_i64() == Some(0),
     }
 }

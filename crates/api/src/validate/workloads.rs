@@ -3,12 +3,12 @@
 //! Upstream: pkg/apis/apps/validation.
 
 use super::common::{at_most_all, int_or_percent, is_zero, one_of, required};
-use super::metadata::nonnegative;
+use super::metadata::{changed, nonnegative};
 use super::selectors::{self, label_selector};
 use super::{pod, storage};
 use crate::access::Access;
 use crate::field_errors::{FieldErrors, Path};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(crate) fn deployment(object: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
     let Some((spec, path)) = spec_of(object, path) else { return };
@@ -132,15 +132,9 @@ pub(crate) fn stateful_set_update(new: &Value, old: &Value, _: &str, errors: &mu
         "persistentVolumeClaimRetentionPolicy",
         "minReadySeconds",
     ];
-    let closed = |object: &Value| {
-        object
-            .map("spec")
-            .iter()
-            .filter(|(name, _)| !OPEN.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect::<Map<_, _>>()
-    };
-    if closed(new) != closed(old) {
+    let (new, old) = (new.map("spec"), old.map("spec"));
+    let mut closed = new.keys().chain(old.keys()).filter(|name| !OPEN.contains(&name.as_str()));
+    if closed.any(|name| changed(new.get(name), old.get(name))) {
         let root = Path::Root;
         errors.forbidden(&root.child("spec"), "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
     }

@@ -117,6 +117,9 @@ fn a_pod_changes_little() {
             .map(|error| error.to_string().lines().next().unwrap_or("").to_owned() + "\n")
             .collect::<String>()
     };
+    // an empty list is none, and resources that ask for nothing are no resources
+    let same = json!({"containers": [container(json!({"resources": {}, "env": [], "stdin": false}))], "hostNetwork": false});
+    expect![""].assert_eq(&updated(same));
     expect![""].assert_eq(&updated(
         json!({"containers": [container(json!({"image": "other"}))], "tolerations": [{"key": "a"}]}),
     ));

@@ -4,6 +4,7 @@
 
 use crate::access::Access;
 use crate::field_errors::{FieldErrors, Path};
+use crate::validate::metadata::changed;
 use serde_json::{Value, json};
 
 const MAY_CHANGE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -24,7 +25,7 @@ pub(crate) fn update(new: &Value, old: &Value, subresource: &str, errors: &mut F
     deadline(new_spec, old_spec, &path, errors);
     tolerations(new_spec, old_spec, &path, errors);
     let munged = with_allowed_changes(new_spec, old_spec, subresource);
-    if munged != *old_spec {
+    if changed(Some(&munged), Some(old_spec)) {
         errors.forbidden(&path, format!("{MAY_CHANGE}\n{}", difference(old_spec, &munged)));
     }
 }
@@ -111,7 +112,7 @@ fn difference(old: &Value, new: &Value) -> String {
         [old, new].into_iter().filter_map(Value::as_object).flat_map(|map| map.keys()).collect();
     for name in names {
         let (was, is) = (old.get(name).unwrap_or(&empty), new.get(name).unwrap_or(&empty));
-        if was != is {
+        if changed(Some(is), Some(was)) {
             lines += &format!("- \t{name}: {was},\n+ \t{name}: {is},\n");
         }
     }
@@ -125,7 +126,7 @@ fn ephemeral(new: &Value, old: &Value, path: &Path<'_>, errors: &mut FieldErrors
         match new.item_where("ephemeralContainers", "name", name) {
             None => errors
                 .forbidden(&path, format!("existing ephemeral containers {name:?} may not be removed\n")),
-            Some(found) if found != container => errors
+            Some(found) if changed(Some(found), Some(container)) => errors
                 .forbidden(&path, format!("existing ephemeral containers {name:?} may not be changed\n")),
             Some(_) => {}
         }
