@@ -4,6 +4,7 @@
 //! them. Descriptions of fields are not part of the schema.
 
 mod definitions;
+mod gnostic;
 mod operations;
 mod paths;
 
@@ -11,6 +12,7 @@ mod paths;
 mod tests;
 
 pub use definitions::definition_name;
+pub use gnostic::v2_protobuf;
 
 use crate::schema::{Resource, Schema, api_version};
 use definitions::Definitions;
