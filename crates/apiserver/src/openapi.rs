@@ -12,6 +12,11 @@ pub fn v2() -> Vec<u8> {
     openapi::v2(&[Schema::builtin()], VERSION).to_string().into_bytes()
 }
 
+/// The same in gnostic's protobuf.
+pub fn v2_protobuf() -> Vec<u8> {
+    openapi::v2_protobuf(&openapi::v2(&[Schema::builtin()], VERSION))
+}
+
 /// The groups and versions that `/openapi/v3/…` describes: path, group, version.
 pub fn v3_paths(registry: &Registry) -> Vec<(String, String, String)> {
     let mut paths: Vec<_> = registry

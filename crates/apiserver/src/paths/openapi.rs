@@ -10,14 +10,19 @@ use crate::error::{ApiError, Result};
 use crate::media::{self, header_text};
 use crate::server::Core;
 
-const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// As clients ask for it, and as it is answered.
+const PROTOBUF_V2: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
 
-/// # Errors
-/// 406 for those that accept gnostic's protobuf only, which is not made here.
+/// JSON, or gnostic's protobuf for those who name it.
 pub fn v2(core: &Core, headers: &HeaderMap) -> Result<Response> {
     let accepted = header_text(headers, header::ACCEPT);
-    if !accepted.is_empty() && accepted.split(',').all(|range| range.trim() == PROTOBUF_V2) {
-        return Err(ApiError::not_acceptable(&[media::JSON]));
+    let bare = |range: &str| range.split(';').next().unwrap_or(range).trim().to_owned();
+    if accepted.split(',').any(|range| PROTOBUF_V2.contains(&&*bare(range))) {
+        let make = || Document::new(crate::openapi::v2_protobuf(), PROTOBUF_V2[1]);
+        return Ok(core.documents.get("/openapi/v2 protobuf", make).answer(headers));
     }
     let document = core.documents.get("/openapi/v2", || Document::new(crate::openapi::v2(), media::JSON));
     Ok(document.answer(headers))
