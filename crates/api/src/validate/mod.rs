@@ -16,6 +16,8 @@ pub mod names;
 mod networking;
 mod pod;
 mod rbac;
+#[cfg(test)]
+mod robust;
 pub mod selectors;
 mod services;
 pub(crate) mod storage;
