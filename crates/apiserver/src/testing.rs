@@ -12,7 +12,6 @@ use stdx::{Clock, Random, Shutdown, Trigger};
 use tempfile::TempDir;
 
 use crate::auth::{UserInfo, group};
-use crate::serve::Handler as _;
 use crate::{Body, Config, Handle, Server, body};
 
 /// Longest that a test waits for something that should be there at once.
@@ -50,13 +49,21 @@ impl TestServer {
 
     /// A server with a clock and settings of its own.
     pub async fn with(clock: Clock, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::on(store::memory::open(), clock, configure).await
+    }
+
+    /// A server over a store that others have written to.
+    pub async fn on(
+        store: Arc<dyn store::Engine>,
+        clock: Clock,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let names = pki::Names::new("test", vec![Ipv4Addr::new(10, 1, 1, 1).into()]);
         let pki = pki::ensure(dir.path(), &names, &clock).expect("new certificates");
         let mut config = Config::local(Arc::new(pki));
         config.advertise_address = Ipv4Addr::new(10, 1, 1, 1).into();
         configure(&mut config);
-        let store = store::memory::open();
         let (trigger, shutdown) = Shutdown::new();
         let handle = Server::start(config, store.clone(), clock.clone(), Random::seeded(1), shutdown)
             .await
@@ -146,7 +153,8 @@ impl Watch {
                 let line = self.read.split_to(end + 1);
                 return Some(serde_json::from_slice(&line).expect("a frame is JSON"));
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("an event within ten seconds");
+            let frame =
+                tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("an event within ten seconds");
             let data = frame?.expect("a stream in memory does not break").into_data();
             self.read.extend_from_slice(&data.expect("a watch has no trailers"));
         }
@@ -157,7 +165,11 @@ impl Watch {
         match self.next().await {
             None => "END".into(),
             Some(event) if event["type"] == "ERROR" => {
-                format!("ERROR {} {}", event["object"]["code"], event["object"]["message"].as_str().unwrap_or(""))
+                format!(
+                    "ERROR {} {}",
+                    event["object"]["code"],
+                    event["object"]["message"].as_str().unwrap_or("")
+                )
             }
             Some(event) => {
                 let meta = &event["object"]["metadata"];

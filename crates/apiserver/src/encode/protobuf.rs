@@ -1,7 +1,7 @@
 //! Protobuf by splicing: stored bytes become answers without decoding them.
 //!
-//! A message may hold a field twice; nested messages are then merged. So a resourceVersion is appended as a second
-//! `metadata`, and a list is its metadata followed by its items.
+//! The order of fields is free, so a resourceVersion is appended to the metadata, and a list is its metadata followed
+//! by its items.
 //!
 //! Upstream: apimachinery/pkg/runtime/serializer/protobuf; <https://protobuf.dev/programming-guides/encoding>.
 
@@ -49,12 +49,25 @@ pub fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
 /// `raw` (an object) with its resourceVersion.
 pub fn with_version(raw: &[u8], revision: u64) -> Vec<u8> {
     let digits = revision.to_string();
-    let mut out = Vec::with_capacity(raw.len() + digits.len() + 4);
-    out.extend_from_slice(raw);
-    let mut metadata = Vec::new();
+    let (old, rest) = split_metadata(raw);
+    let mut metadata = Vec::with_capacity(old.len() + digits.len() + 2);
+    metadata.extend_from_slice(old);
     put_bytes(&mut metadata, OBJECT_VERSION, digits.as_bytes());
+    let mut out = Vec::with_capacity(raw.len() + digits.len() + 16);
     put_bytes(&mut out, METADATA, &metadata);
+    out.extend_from_slice(rest);
     out
+}
+
+/// The metadata, which every writer puts first, and what comes behind it.
+fn split_metadata(raw: &[u8]) -> (&[u8], &[u8]) {
+    let split = || {
+        let after = raw.strip_prefix(&[(METADATA << 3 | 2) as u8])?;
+        let (length, after) = read_varint(after)?;
+        after.split_at_checked(length as usize)
+    };
+    // Without metadata at the front, a decoder merges what is appended with what comes later.
+    split().unwrap_or((&[], raw))
 }
 
 /// A list of raw objects.
@@ -123,6 +136,7 @@ mod tests {
         let stored = envelope("v1", "Pod", b"\x0a\x02ab");
         assert_eq!(raw(&stored), Some(&b"\x0a\x02ab"[..]));
         assert_eq!(with_version(b"", 12), b"\x0a\x04\x32\x0212");
+        assert_eq!(with_version(b"\x0a\x03\x0a\x01a\x12\x00", 7), b"\x0a\x06\x0a\x01a\x32\x017\x12\x00");
         assert_eq!(raw(b"{}"), None);
     }
 }

@@ -39,7 +39,9 @@ impl Continue {
     /// # Errors
     /// 400 for anything that this server did not make.
     pub fn decode(text: &str) -> Result<Self> {
-        let invalid = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+        let invalid = |why: &str| {
+            ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
             .or_else(|_| URL_SAFE.decode(text))

@@ -44,7 +44,7 @@ pub async fn page(call: &Call, storage: &Arc<Storage>, options: &ListOptions) ->
     let selection = Selection::parse(call, options)?;
     if !options.continue_token.is_empty() {
         let token = Continue::decode(&options.continue_token)?;
-        if !options.resource_version.is_empty() {
+        if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(ApiError::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));

@@ -34,6 +34,10 @@ pub async fn serve(call: &Call, body: Body) -> Result<Response> {
         return subresources::serve(call, body).await;
     }
     call.check_verb(&call.served.verbs)?;
+    let is_object = !call.name().is_empty();
+    if is_object && call.info.verb == "create" {
+        return Err(ApiError::method_unknown());
+    }
     match call.info.verb.as_str() {
         "get" => get::serve(call).await,
         "list" => list::serve(call).await,
