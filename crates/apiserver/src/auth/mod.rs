@@ -14,6 +14,8 @@ mod objects;
 pub mod rbac;
 pub mod reviews;
 pub mod stages;
+#[cfg(test)]
+mod tests;
 pub mod token;
 mod user;
 mod x509;

@@ -65,7 +65,7 @@ impl Stage for Authentication {
 }
 
 fn is_anonymous(path: &str) -> bool {
-    ANONYMOUS_PATHS.contains(&path) || path.starts_with("/livez/") || path.starts_with("/readyz/")
+    ANONYMOUS_PATHS.contains(&path)
 }
 
 /// The bearer token, removed from the headers so that nothing behind can leak it.
