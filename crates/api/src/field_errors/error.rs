@@ -72,7 +72,10 @@ impl FieldError {
     pub fn body(&self) -> String {
         let mut text = self.kind.text().to_owned();
         if self.kind.prints_value() {
-            text += &format!(": {}", self.value);
+            // upstream quotes the word for nothing
+            let nothing = Value::String("null".into());
+            let shown = if self.value.is_null() { &nothing } else { &self.value };
+            text += &format!(": {shown}");
         }
         if !self.detail.is_empty() {
             text += &format!(": {}", self.detail);

@@ -13,6 +13,14 @@ fn prints_as_upstream() {
     let mut errors = FieldErrors::new();
     errors.invalid(&spec.child("replicas"), -3, "must be greater than or equal to 0");
     check(errors.clone(), expect!["spec.replicas: Invalid value: -3: must be greater than or equal to 0"]);
+    check(
+        {
+            let mut errors = FieldErrors::new();
+            errors.invalid(&spec.child("x"), Value::Null, "field is immutable");
+            errors
+        },
+        expect![[r#"spec.x: Invalid value: "null": field is immutable"#]],
+    );
     errors.required(&containers.index(0).child("name"), "");
     errors.not_supported(&spec.child("color"), "red", &["b", "a"]);
     errors.duplicate(&spec.child("labels").key("x"), "v");
