@@ -8,35 +8,20 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Handle, StartError};
+use crate::admission::priority::{self, SYSTEM_CLASSES};
 use crate::auth::UserInfo;
 use crate::body;
 use crate::serve::Handler as _;
 
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
-const PRIORITIES: [(&str, i64, &str); 2] = [
-    (
-        "system-node-critical",
-        2_000_001_000,
-        "Used for system critical pods that must not be moved from their current node.",
-    ),
-    (
-        "system-cluster-critical",
-        2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
-    ),
-];
-
 pub async fn run(handle: &Handle) -> Result<(), StartError> {
     for name in NAMESPACES {
         let namespace = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
         ensure(handle, "/api/v1/namespaces", name, namespace).await;
     }
-    for (name, value, description) in PRIORITIES {
-        let class = json!({
-            "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": {"name": name},
-            "value": value, "description": description,
-        });
-        ensure(handle, "/apis/scheduling.k8s.io/v1/priorityclasses", name, class).await;
+    for class in &SYSTEM_CLASSES {
+        let path = "/apis/scheduling.k8s.io/v1/priorityclasses";
+        ensure(handle, path, class.0, priority::object(class)).await;
     }
     kubernetes_service(handle).await;
     crate::auth::rbac::ensure(handle.handler().as_ref())

@@ -47,7 +47,7 @@ impl Escalation {
         let mut wanted = Rule::of(role);
         if !role["aggregationRule"].is_null() {
             // Whoever aggregates may gain anything later, so must hold everything now.
-            wanted.extend(everything());
+            wanted.extend(Rule::everything());
         }
         self.confirm(request, &wanted)
     }
@@ -111,14 +111,6 @@ impl Admission for Escalation {
             _ => Ok(()),
         }
     }
-}
-
-fn everything() -> [Rule; 2] {
-    let star = || vec!["*".to_owned()];
-    [
-        Rule { verbs: star(), api_groups: star(), resources: star(), ..Rule::default() },
-        Rule { verbs: star(), non_resource_urls: star(), ..Rule::default() },
-    ]
 }
 
 #[cfg(test)]

@@ -35,6 +35,15 @@ impl Rule {
         role["rules"].as_array().map_or_else(Vec::new, |rules| rules.iter().flat_map(read).collect())
     }
 
+    /// What cluster-admin holds.
+    pub fn everything() -> [Self; 2] {
+        let star = || vec!["*".to_owned()];
+        [
+            Self { verbs: star(), api_groups: star(), resources: star(), ..Self::default() },
+            Self { verbs: star(), non_resource_urls: star(), ..Self::default() },
+        ]
+    }
+
     pub fn allows(&self, attributes: &Attributes) -> bool {
         has(&self.verbs, &attributes.verb)
             && match attributes.is_resource {
