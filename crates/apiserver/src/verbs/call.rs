@@ -98,11 +98,16 @@ pub fn respond(status: StatusCode, written: Written, warnings: &[String]) -> Res
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(written.media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     for warning in warnings {
-        if let Some(value) = warning_header(warning) {
-            headers.append(header::WARNING, value);
-        }
+        warn(&mut response, warning);
     }
     response
+}
+
+/// Tells the client something that is no error.
+pub fn warn(response: &mut Response, text: &str) {
+    if let Some(value) = warning_header(text) {
+        response.headers_mut().append(header::WARNING, value);
+    }
 }
 
 /// `299 - "text"`; what no header can hold is left out.

@@ -25,11 +25,26 @@ pub use write_options::WriteOptions;
 use crate::error::{ApiError, Result};
 use crate::{Body, Response};
 
+/// Kinds whose users are told to move on.
+const DEPRECATED: [(&str, &str, &str); 2] = [
+    ("", "endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+    ("", "componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"),
+];
+
 /// Answers a request for a resource.
 ///
 /// # Errors
 /// Whatever the client has to read.
 pub async fn serve(call: &Call, body: Body) -> Result<Response> {
+    let mut response = answer(call, body).await?;
+    let (group, resource) = (call.served.group.as_str(), call.served.resource.as_str());
+    if let Some((.., text)) = DEPRECATED.iter().find(|(g, r, _)| (*g, *r) == (group, resource)) {
+        call::warn(&mut response, text);
+    }
+    Ok(response)
+}
+
+async fn answer(call: &Call, body: Body) -> Result<Response> {
     if !call.info.subresource.is_empty() {
         return subresources::serve(call, body).await;
     }

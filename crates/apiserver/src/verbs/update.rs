@@ -7,7 +7,7 @@ use super::write::{Change, Write};
 use super::{Call, WriteOptions, body};
 use crate::error::Result;
 use crate::registry::before::Part;
-use crate::{Body, Response};
+use crate::{Body, Response, object};
 
 pub async fn serve(call: &Call, request_body: Body) -> Result<Response> {
     let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
@@ -33,6 +33,8 @@ impl Change for Put {
     }
 
     fn create(&self) -> Option<Result<Value>> {
-        self.creates.then(|| Ok(self.object.clone()))
+        let mut object = self.object.clone();
+        object::set_meta(&mut object, "resourceVersion", None);
+        self.creates.then_some(Ok(object))
     }
 }

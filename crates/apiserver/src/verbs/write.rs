@@ -79,7 +79,14 @@ impl<'a> Write<'a> {
     }
 
     /// Creates `object` (of the stored version, defaulted).
+    ///
+    /// # Errors
+    /// Those of admission and validation, and of a name that is taken.
     pub async fn create(&self, object: Value) -> Result<Value> {
+        if !object::meta(&object, "resourceVersion").is_empty() {
+            // Upstream's store says so, in an error without a reason.
+            return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
+        }
         let chain = &self.call.core.admission;
         let mut request = self.admission(Operation::Create, Some(object), None);
         chain.admit(&mut request).await?;

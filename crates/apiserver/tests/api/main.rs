@@ -3,6 +3,7 @@
 mod bad_input;
 mod deletion;
 mod discovery;
+mod in_process;
 mod lists;
 mod services;
 mod shapes;

@@ -63,7 +63,7 @@ async fn protobuf_says_the_same_as_json() {
     create_pod(&server, "p", json!({"metadata": {"labels": {"a": "b"}}})).await;
     let path = "/api/v1/namespaces/default/pods/p";
     let plain = server.get(path).await;
-    let json = expect_code(&plain, 200);
+    expect_code(&plain, 200);
     let answer = accepting(&server, path, "application/vnd.kubernetes.protobuf").await;
     assert_eq!(answer.header("content-type"), "application/vnd.kubernetes.protobuf");
     let pod = api::Schema::builtin().kind("", "v1", "Pod").expect("described");
