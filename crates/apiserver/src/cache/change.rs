@@ -46,8 +46,7 @@ impl Change {
 
     /// What this change is to somebody who looks through `selection`: entering it is ADDED, leaving it is DELETED.
     pub fn seen_through(&self, selection: &Selection) -> Option<(EventType, Arc<Entry>)> {
-        let matches =
-            |entry: &Option<Arc<Entry>>| entry.as_ref().is_some_and(|e| selection.matches(&e.index));
+        let matches = |entry: &Option<Arc<Entry>>| entry.as_ref().is_some_and(|e| selection.matches(e));
         match (matches(&self.before), matches(&self.now)) {
             (false, true) => Some((EventType::Added, self.now.clone()?)),
             (true, true) => Some((EventType::Modified, self.now.clone()?)),

@@ -5,6 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::Signature;
+
 /// What lists and watches look at without decoding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
@@ -20,6 +22,7 @@ pub struct Index {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub index: Index,
+    pub signature: Signature,
     /// The revision that wrote it; of a deleted object's last state, the deletion's.
     pub revision: u64,
     /// As the store has it, without a resourceVersion.
@@ -67,7 +70,8 @@ impl Entry {
     /// `json` is the whole object with this revision as its `metadata.resourceVersion`.
     pub fn new(index: Index, revision: u64, stored: Bytes, json: Bytes) -> Self {
         let version_at = find_version(&json, revision);
-        Self { index, revision, stored, json, version_at }
+        let signature = Signature::of(&index);
+        Self { index, signature, revision, stored, json, version_at }
     }
 
     /// The whole object, with kind and apiVersion.
@@ -90,6 +94,7 @@ impl Entry {
         let version_at = self.version_at.start..self.version_at.start + digits.len();
         Self {
             index: self.index.clone(),
+            signature: self.signature,
             revision,
             stored: self.stored.clone(),
             json: json.into(),

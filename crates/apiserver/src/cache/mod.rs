@@ -12,6 +12,7 @@ mod entry;
 mod feed;
 mod resource;
 mod select;
+mod signature;
 mod watcher;
 
 pub use change::{Change, EventType};
@@ -19,4 +20,5 @@ pub use entry::{Entry, Index};
 pub use feed::{Feed, ROOT, Sink};
 pub use resource::{ResourceCache, Snapshot};
 pub use select::Selection;
+pub use signature::Signature;
 pub use watcher::{Lost, Watcher};

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::entry::key_of;
-use super::{Change, Entry, Feed, Selection, Watcher};
+use super::{Change, Entry, Feed, Selection, Signature, Watcher};
 
 /// Changes that are kept for watchers that are behind or come late. Upstream's window moves between 100 and
 /// 102,400; a change costs little here, since its bytes are the object's.
@@ -22,9 +22,21 @@ pub struct ResourceCache {
     pub(super) feed: Feed,
 }
 
+/// An object and, beside it in the tree, what rules it out without looking at it.
+struct Slot {
+    signature: Signature,
+    entry: Arc<Entry>,
+}
+
+impl From<Arc<Entry>> for Slot {
+    fn from(entry: Arc<Entry>) -> Self {
+        Self { signature: entry.signature, entry }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct State {
-    objects: BTreeMap<Arc<str>, Arc<Entry>>,
+    objects: BTreeMap<Arc<str>, Slot>,
     pub history: VecDeque<Arc<Change>>,
     /// Number of the oldest change in `history`; numbers rise by one.
     pub oldest: u64,
@@ -50,7 +62,7 @@ impl ResourceCache {
     }
 
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
-        self.state.read().objects.get(key_of(namespace, name).as_str()).cloned()
+        self.state.read().objects.get(key_of(namespace, name).as_str()).map(|slot| slot.entry.clone())
     }
 
     pub fn len(&self) -> usize {
@@ -68,15 +80,15 @@ impl ResourceCache {
         let mut range = state.range(selection);
         let mut entries = Vec::new();
         let mut more = false;
-        for entry in range.by_ref() {
-            if !selection.matches(&entry.index) {
+        for slot in range.by_ref() {
+            if !slot.matches(selection) {
                 continue;
             }
             if limit > 0 && entries.len() == limit {
                 more = true;
                 break;
             }
-            entries.push(entry.clone());
+            entries.push(slot.entry.clone());
         }
         let remaining = if more { range.count() + 1 } else { 0 };
         // Everything up to `delivered` had been applied before the lock was taken.
@@ -97,8 +109,11 @@ impl ResourceCache {
     pub fn list_and_watch(self: &Arc<Self>, selection: Selection) -> (Snapshot, Watcher) {
         let delivered = self.feed.revision();
         let state = self.state.read();
-        let entries =
-            state.range(&selection).filter(|entry| selection.matches(&entry.index)).cloned().collect();
+        let entries = state
+            .range(&selection)
+            .filter(|slot| slot.matches(&selection))
+            .map(|slot| slot.entry.clone())
+            .collect();
         let revision = delivered.max(state.revision);
         let next = state.oldest + state.history.len() as u64;
         let snapshot = Snapshot { entries, revision, more: false, remaining: 0 };
@@ -108,7 +123,7 @@ impl ResourceCache {
     /// Replaces everything, at start. What stood in the history before is gone.
     pub(super) fn load(&self, entries: Vec<Arc<Entry>>, revision: u64) {
         let mut state = self.state.write();
-        state.objects = entries.into_iter().map(|entry| (entry.key().into(), entry)).collect();
+        state.objects = entries.into_iter().map(|entry| (entry.key().into(), entry.into())).collect();
         state.oldest += state.history.len() as u64;
         state.history.clear();
         state.floor = revision;
@@ -119,9 +134,10 @@ impl ResourceCache {
     pub(super) fn apply(&self, key: &str, now: Option<Arc<Entry>>, revision: u64) {
         let mut state = self.state.write();
         let before = match &now {
-            Some(entry) => state.objects.insert(key.into(), entry.clone()),
+            Some(entry) => state.objects.insert(key.into(), entry.clone().into()),
             None => state.objects.remove(key),
         };
+        let before = before.map(|slot| slot.entry);
         state.revision = revision;
         if now.is_none() && before.is_none() {
             return;
@@ -130,6 +146,12 @@ impl ResourceCache {
         let newest = state.oldest + state.history.len() as u64;
         drop(state);
         self.newest.send_replace(newest);
+    }
+}
+
+impl Slot {
+    fn matches(&self, selection: &Selection) -> bool {
+        selection.may_match(self.signature) && selection.matches(&self.entry)
     }
 }
 
@@ -145,7 +167,7 @@ impl State {
     }
 
     /// The objects that can match: one, a namespace's, or all.
-    fn range<'a>(&'a self, selection: &Selection) -> Box<dyn Iterator<Item = &'a Arc<Entry>> + 'a> {
+    fn range<'a>(&'a self, selection: &Selection) -> Box<dyn Iterator<Item = &'a Slot> + 'a> {
         let bounds = |from: String, to: String| {
             self.objects.range::<str, _>((Bound::Included(from.as_str()), Bound::Excluded(to.as_str())))
         };
@@ -159,14 +181,16 @@ impl State {
         }
         // '0' follows '/' in ASCII.
         let namespace = &selection.namespace;
-        Box::new(bounds(format!("{namespace}/"), format!("{namespace}0")).map(|(_, entry)| entry))
+        Box::new(bounds(format!("{namespace}/"), format!("{namespace}0")).map(|(_, slot)| slot))
     }
 }
 
 impl ResourceCache {
     /// Returns once everything up to `revision` is here.
     pub async fn wait_for(&self, revision: u64) {
-        self.feed.wait_for(revision).await;
+        if self.feed.revision() < revision {
+            self.feed.wait_for(revision).await;
+        }
     }
 
     /// How far this cache has come.

@@ -2,7 +2,7 @@
 
 use api::selector::{FieldSelector, LabelSelector};
 
-use super::Index;
+use super::{Entry, Index, Signature};
 use crate::error::{ApiError, Result};
 use crate::verbs::Call;
 use crate::verbs::list_options::ListOptions;
@@ -16,6 +16,7 @@ pub struct Selection {
     pub namespaced: bool,
     labels: Option<LabelSelector>,
     fields: Option<FieldSelector>,
+    needed: Signature,
     /// From `metadata.name=…`.
     name: Option<String>,
 }
@@ -42,10 +43,20 @@ impl Selection {
             selection.name = fields.exact("metadata.name").map(str::to_string);
             selection.fields = Some(fields);
         }
+        selection.needed = Signature::needed(selection.labels.as_ref(), selection.fields.as_ref());
         Ok(selection)
     }
 
-    pub fn matches(&self, index: &Index) -> bool {
+    /// False if an object with this signature cannot match; it need not be looked at.
+    pub fn may_match(&self, signature: Signature) -> bool {
+        signature.may_match(self.needed)
+    }
+
+    pub fn matches(&self, entry: &Entry) -> bool {
+        self.may_match(entry.signature) && self.matches_index(&entry.index)
+    }
+
+    fn matches_index(&self, index: &Index) -> bool {
         (self.namespace.is_empty() || *self.namespace == *index.namespace)
             && self.labels.as_ref().is_none_or(|labels| labels.matches(|key| index.label(key)))
             && self.fields.as_ref().is_none_or(|fields| fields.matches(|key| Some(index.field(key).into())))

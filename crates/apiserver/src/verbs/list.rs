@@ -114,7 +114,7 @@ async fn past(
         for kv in &read.kvs {
             seen += 1;
             let entry = Arc::new(storage.entry(kv)?);
-            if selection.matches(&entry.index) {
+            if selection.matches(&entry) {
                 entries.push(entry);
             }
             if limit > 0 && entries.len() == limit {
