@@ -1,0 +1,285 @@
+//! A cluster on one machine: how its parts are put together.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use apiserver::auth::UserInfo;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Client};
+use stdx::{Clock, Random, Shutdown, Tasks, error_chain};
+use tokio::sync::mpsc;
+
+use crate::cli::Up;
+use crate::layout::Layout;
+use crate::node;
+use crate::progress::Progress;
+use crate::up::is_ready;
+
+/// The MTU of pods on one machine: the bridge never leaves it.
+const MTU: u32 = 1500;
+
+/// A running cluster.
+pub struct Cluster {
+    server: apiserver::Handle,
+    engine: Arc<dyn store::Engine>,
+    tasks: Tasks,
+    failures: tokio::sync::Mutex<mpsc::Receiver<anyhow::Error>>,
+}
+
+/// What every part is started with.
+struct Parts<'a> {
+    options: &'a Up,
+    layout: &'a Layout,
+    clock: Clock,
+    random: Random,
+    shutdown: Shutdown,
+    tasks: Tasks,
+    failed: mpsc::Sender<anyhow::Error>,
+}
+
+pub fn network_config(layout: &Layout) -> network::Config {
+    network::Config {
+        // The first cluster of a machine has the usual name; device names have 15 letters at most.
+        bridge: if layout.suffix().is_empty() || !bridge_is_taken(layout) {
+            "cni0".into()
+        } else {
+            format!("cni{}", layout.suffix())
+        },
+        state: layout.addresses(),
+        table: layout.table(),
+        mtu: MTU,
+    }
+}
+
+/// Whether cni0 is another cluster's: ours is noted in our folder.
+fn bridge_is_taken(layout: &Layout) -> bool {
+    std::path::Path::new("/sys/class/net/cni0").exists() && !layout.addresses().exists()
+}
+
+impl Cluster {
+    pub async fn start(
+        options: &Up,
+        layout: &Layout,
+        clock: Clock,
+        shutdown: &Shutdown,
+        progress: &mut Progress,
+    ) -> Result<Self> {
+        let (failed, failures) = mpsc::channel(1);
+        let random = Random::system();
+        let (shutdown, tasks) = (shutdown.clone(), Tasks::new());
+        let parts = Parts { options, layout, clock, random, shutdown, tasks: tasks.clone(), failed };
+        let pki = parts.pki()?;
+        progress.done("certificates");
+        let engine = parts.store().await?;
+        progress.done("store");
+        let server = parts.server(&pki, &engine).await?;
+        parts.kubeconfig(&pki)?;
+        progress.done(&format!("API server on https://127.0.0.1:{}", options.api_port));
+        parts.controllers(&server, &pki);
+        parts.scheduler(&server);
+        progress.done("controllers and scheduler");
+        parts.runtime().await?;
+        progress.done("container runtime and pod network");
+        parts.kubelet(&server);
+        Ok(Self { server, engine, tasks, failures: tokio::sync::Mutex::new(failures) })
+    }
+
+    /// Returns once the node tells that it is Ready.
+    pub async fn node_ready(&self, name: &str) -> Result<()> {
+        let ready = async {
+            loop {
+                if watch_until_ready(self.server.client(UserInfo::apiserver()), name).await? {
+                    return Ok::<_, anyhow::Error>(());
+                }
+            }
+        };
+        tokio::select! {
+            ready = ready => ready.context("cannot watch the node"),
+            error = self.failed() => Err(error),
+        }
+    }
+
+    /// Returns when a part that the cluster cannot be without has ended.
+    pub async fn failed(&self) -> anyhow::Error {
+        self.failures.lock().await.recv().await.unwrap_or_else(|| anyhow!("all parts have ended"))
+    }
+
+    /// Returns once everything has ended after a shutdown.
+    pub async fn stopped(&self) {
+        self.tasks.wait().await;
+        self.server.stopped().await;
+        if let Err(error) = self.engine.close().await {
+            tracing::error!(error = error_chain(&error), "the store did not close in order");
+        }
+    }
+}
+
+/// True once the node is Ready; false when the watch ended before.
+async fn watch_until_ready(client: Client, name: &str) -> kube::Result<bool> {
+    let nodes: Api<Node> = Api::all(client);
+    let only = format!("metadata.name={name}");
+    let list = nodes.list(&ListParams::default().fields(&only)).await?;
+    if list.items.iter().any(is_ready) {
+        return Ok(true);
+    }
+    let version = list.metadata.resource_version.unwrap_or_default();
+    let mut events = nodes.watch(&WatchParams::default().fields(&only), &version).await?.boxed();
+    while let Some(event) = events.next().await {
+        if let WatchEvent::Added(node) | WatchEvent::Modified(node) = event?
+            && is_ready(&node)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Parts<'_> {
+    /// Runs a part that the cluster cannot be without; its error ends the process.
+    fn vital(&self, name: &'static str, part: impl Future<Output = Result<()>> + Send + 'static) {
+        let (failed, shutdown) = (self.failed.clone(), self.shutdown.clone());
+        self.tasks.spawn(name, async move {
+            let ended = part.await.with_context(|| format!("the {name} has ended"));
+            let error = ended.err().unwrap_or_else(|| anyhow!("the {name} has ended"));
+            if !shutdown.is_triggered() {
+                tracing::error!(part = name, error = format!("{error:#}"), "a part has ended");
+                // The first failure is told; a later one finds the channel full.
+                let _ = failed.try_send(error);
+            }
+        });
+    }
+
+    fn pki(&self) -> Result<Arc<pki::Pki>> {
+        let names = pki::Names::new(node::name(), vec![node::address()]);
+        let pki = pki::ensure(&self.layout.pki(), &names, &self.clock)
+            .context("cannot prepare the certificates")?;
+        Ok(Arc::new(pki))
+    }
+
+    async fn store(&self) -> Result<Arc<dyn store::Engine>> {
+        let folder = self.layout.store();
+        let open = tokio::task::spawn_blocking(move || {
+            store::embedded::open(&folder, store::embedded::Options::default())
+        });
+        open.await.context("opening the store ended early")?.context("cannot open the store")
+    }
+
+    async fn server(
+        &self,
+        pki: &Arc<pki::Pki>,
+        engine: &Arc<dyn store::Engine>,
+    ) -> Result<apiserver::Handle> {
+        let port = self.options.api_port;
+        let config = apiserver::Config {
+            listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+            advertise_address: node::address(),
+            ..apiserver::Config::local(pki.clone())
+        };
+        let (clock, random, shutdown) = (self.clock.clone(), self.random.clone(), self.shutdown.clone());
+        let started = apiserver::Server::start(config, engine.clone(), clock, random, shutdown).await;
+        started.map_err(|error| match error {
+            apiserver::StartError::Listen { source, .. }
+                if source.kind() == std::io::ErrorKind::AddrInUse =>
+            {
+                anyhow!("port {port} is taken by another program: choose one with --api-port")
+            }
+            error => anyhow::Error::from(error).context("cannot start the API server"),
+        })
+    }
+
+    fn kubeconfig(&self, pki: &pki::Pki) -> Result<()> {
+        let server = format!("https://127.0.0.1:{}", self.options.api_port);
+        let kubeconfig = pki::Kubeconfig {
+            server: &server,
+            ca: pki.ca.certificate(),
+            cluster: "dromon",
+            user: "kubernetes-admin",
+            credential: &pki.admin,
+        };
+        kubeconfig.write(&self.layout.kubeconfig()).context("cannot write the kubeconfig")
+    }
+
+    fn controllers(&self, server: &apiserver::Handle, pki: &pki::Pki) {
+        let for_each = server.clone();
+        let config = controllers::Config {
+            client: server.client(UserInfo::component("system:kube-controller-manager")),
+            client_for: Arc::new(move |name: &str| {
+                for_each.client(UserInfo::service_account("kube-system", name, ""))
+            }),
+            root_ca: pki.ca.certificate().to_owned(),
+            identity: None,
+            clock: self.clock.clone(),
+        };
+        let shutdown = self.shutdown.clone();
+        self.vital("controller manager", async move {
+            controllers::Manager::new(config).run(shutdown).await.map_err(Into::into)
+        });
+    }
+
+    fn scheduler(&self, server: &apiserver::Handle) {
+        let client = server.client(UserInfo::component("system:kube-scheduler"));
+        let config = scheduler::Config::new(client, self.clock.clone(), self.random.clone());
+        let shutdown = self.shutdown.clone();
+        self.vital("scheduler", async move {
+            scheduler::Scheduler::new(config).run(shutdown).await.map_err(Into::into)
+        });
+    }
+
+    async fn runtime(&self) -> Result<()> {
+        let network = Arc::new(network::Bridge::new(network_config(self.layout)));
+        let cidr = self.options.pod_cidr.clone();
+        let set_up = network.clone();
+        let set_up = tokio::task::spawn_blocking(move || network::PodNetwork::set_pod_cidr(&*set_up, &cidr));
+        set_up
+            .await
+            .context("setting up the pod network ended early")?
+            .context("cannot set up the pod network")?;
+        let images = runtime::images::Store::open(&self.layout.images(), self.clock.clone());
+        let config = runtime::Config {
+            root: self.layout.runtime(),
+            socket: self.layout.cri_socket(),
+            images: Arc::new(images.context("cannot open the image store")?),
+            network,
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        };
+        let service = runtime::Service::start(config, self.shutdown.clone())
+            .await
+            .context("cannot start the container runtime")?;
+        self.vital("container runtime", async move { service.stopped().await.map_err(Into::into) });
+        Ok(())
+    }
+
+    fn kubelet(&self, server: &apiserver::Handle) {
+        let (layout, name) = (self.layout, node::name());
+        let pki = layout.pki();
+        let tls = kubelet::Tls {
+            certificate: pki.join("kubelet.crt"),
+            key: pki.join("kubelet.key"),
+            client_ca: pki.join("ca.crt"),
+        };
+        let client = server.client(UserInfo::node(&name));
+        let mut config = kubelet::Config::new(
+            name,
+            layout.kubelet(),
+            layout.logs(),
+            layout.cri_socket(),
+            client,
+            tls,
+            vec![node::address()],
+        );
+        config.bind = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.options.kubelet_port);
+        config.manifests = Some(layout.manifests());
+        config.pod_cidr = Some(self.options.pod_cidr.clone());
+        config.cgroup_root = layout.cgroup();
+        config.clock = self.clock.clone();
+        config.random = self.random.clone();
+        let shutdown = self.shutdown.clone();
+        self.vital("kubelet", async move {
+            kubelet::Kubelet::new(config).run(shutdown).await.map_err(Into::into)
+        });
+    }
+}
