@@ -21,14 +21,21 @@ mod tests {
     #[test]
     fn dependencies_point_down() {
         let table = table();
-        let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata");
+        let metadata = MetadataCommand::new()
+            .manifest_path(root().join("Cargo.toml"))
+            .no_deps()
+            .exec()
+            .expect("cargo metadata");
         let mut wrong = Vec::new();
         for package in metadata.packages.iter().filter(|package| *package.name != "xtask") {
             let Some(own) = table.iter().position(|name| *name == *package.name) else {
                 wrong.push(format!("{} is not in the table", package.name));
                 continue;
             };
-            let ours = package.dependencies.iter().filter(|d| d.path.is_some() && d.kind != cargo_metadata::DependencyKind::Development);
+            let ours = package
+                .dependencies
+                .iter()
+                .filter(|d| d.path.is_some() && d.kind != cargo_metadata::DependencyKind::Development);
             for dependency in ours {
                 match table.iter().position(|name| *name == dependency.name) {
                     Some(other) if other > own => {}
@@ -42,9 +49,14 @@ mod tests {
     #[test]
     fn components_do_not_know_each_other() {
         const COMPONENTS: [&str; 4] = ["scheduler", "controllers", "kubelet", "apiserver"];
-        let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata");
+        let metadata = MetadataCommand::new()
+            .manifest_path(root().join("Cargo.toml"))
+            .no_deps()
+            .exec()
+            .expect("cargo metadata");
         let mut wrong = Vec::new();
-        for package in metadata.packages.iter().filter(|package| COMPONENTS.contains(&package.name.as_str())) {
+        for package in metadata.packages.iter().filter(|package| COMPONENTS.contains(&package.name.as_str()))
+        {
             let others = package.dependencies.iter().filter(|d| COMPONENTS.contains(&d.name.as_str()));
             wrong.extend(others.map(|other| format!("{} depends on {}", package.name, other.name)));
         }
@@ -57,7 +69,11 @@ mod tests {
             let manifest = entry.expect("an entry").path().join("Cargo.toml");
             let text = fs::read_to_string(&manifest).expect("a manifest");
             let is_linux = manifest.ends_with("linux/Cargo.toml");
-            assert!(is_linux || text.contains("[lints]\nworkspace = true"), "{} leaves the workspace's lints", manifest.display());
+            assert!(
+                is_linux || text.contains("[lints]\nworkspace = true"),
+                "{} leaves the workspace's lints",
+                manifest.display()
+            );
         }
     }
 }
