@@ -74,8 +74,12 @@ async fn kubernetes_service(handle: &Handle) {
 
 /// Creates what is not there.
 async fn ensure(handle: &Handle, collection: &str, name: &str, object: Value) {
+    // Asked first: a Service that is there already would fail at its own address.
+    if send(handle, Method::GET, &format!("{collection}/{name}"), &Value::Null).await == 200 {
+        return;
+    }
     let code = send(handle, Method::POST, collection, &object).await;
-    report(code, &[200, 201, 409], collection, name);
+    report(code, &[201, 409], collection, name);
 }
 
 /// Creates, or brings up to date: the server's address may be another than last time.
