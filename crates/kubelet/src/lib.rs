@@ -4,6 +4,17 @@
 //! Reading order: [`config`].
 
 mod config;
+mod dns;
+mod env;
+mod images;
+mod objects;
+mod pod;
+mod pods;
+mod probes;
+mod quantity;
+mod runtime;
+mod tokens;
+mod volumes;
 
 pub use config::{Config, Reserved, Tls};
 

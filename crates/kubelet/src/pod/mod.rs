@@ -1,0 +1,13 @@
+//! One pod's life: what has to happen ([`plan`], pure), and what is said about it ([`status`], pure), the worker that
+//! carries it out.
+
+pub(crate) mod backoff;
+pub(crate) mod cgroups;
+pub(crate) mod conditions;
+pub(crate) mod container_config;
+pub(crate) mod container_status;
+pub(crate) mod phase;
+pub(crate) mod plan;
+pub(crate) mod qos;
+pub(crate) mod sandbox_config;
+pub(crate) mod status;

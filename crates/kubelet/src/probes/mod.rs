@@ -1,0 +1,3 @@
+//! Probes of containers.
+
+pub(crate) mod results;
