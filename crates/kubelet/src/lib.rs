@@ -1,47 +1,30 @@
 //! The kubelet: makes the pods of one node run, and tells the API server how they are.
 //!
 //! Never relists on a timer, never speaks to a container but through the CRI, never decides where a pod runs.
-//! Reading order: [`config`].
+//! Reading order: [`config`], [`context`], [`pods`], [`runtime`], [`pod`], [`volumes`], [`env`], [`images`], [`probes`],
+//! [`status_manager`], [`pod_manager`], [`node`], [`logs`], [`server`].
 
+mod admission;
 mod config;
+mod context;
 mod dns;
 mod env;
 mod images;
+mod kubelet;
+mod logs;
+mod node;
 mod objects;
+mod orphans;
 mod pod;
+mod pod_manager;
 mod pods;
 mod probes;
 mod quantity;
 mod runtime;
+mod server;
+mod status_manager;
 mod tokens;
 mod volumes;
 
 pub use config::{Config, Reserved, Tls};
-
-use stdx::Shutdown;
-
-/// A node's agent.
-pub struct Kubelet {
-    config: Config,
-}
-
-/// Why the kubelet ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot prepare folder {path:?}")]
-    Folder { path: std::path::PathBuf, source: std::io::Error },
-}
-
-impl Kubelet {
-    pub fn new(config: Config) -> Self {
-        Self { config }
-    }
-
-    /// Runs until shutdown. Containers are left as they are.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        let path = self.config.root.clone();
-        std::fs::create_dir_all(&path).map_err(|source| Error::Folder { path, source })?;
-        shutdown.wait().await;
-        Ok(())
-    }
-}
+pub use kubelet::{Error, Kubelet};

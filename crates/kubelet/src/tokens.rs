@@ -76,8 +76,8 @@ impl Tokens {
 
     async fn request(&self, pod: &Pod, wanted: &Wanted) -> Result<Token, TokenError> {
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: wanted.audience.iter().cloned().collect(),
+            spec: Some(TokenRequestSpec {
+                audiences: wanted.audience.clone().map(|audience| vec![audience]),
                 expiration_seconds: Some(wanted.seconds),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".into()),
@@ -85,7 +85,7 @@ impl Tokens {
                     name: Some(pods::name(pod).into()),
                     uid: Some(pods::uid(pod).into()),
                 }),
-            },
+            }),
             ..TokenRequest::default()
         };
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), pods::namespace(pod));
@@ -95,7 +95,9 @@ impl Tokens {
             .await
             .map_err(|source| TokenError::Request { source: Box::new(source) })?;
         let status = answer.status.ok_or(TokenError::Empty)?;
-        Ok(Token { text: status.token, refresh: refresh_at(now, status.expiration_timestamp.0) })
+        let text = status.token.filter(|token| !token.is_empty()).ok_or(TokenError::Empty)?;
+        let expires = status.expiration_timestamp.map_or(now, |time| time.0);
+        Ok(Token { text, refresh: refresh_at(now, expires) })
     }
 }
 

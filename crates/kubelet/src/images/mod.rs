@@ -5,3 +5,4 @@
 pub(crate) mod credentials;
 pub(crate) mod gc;
 pub(crate) mod name;
+pub(crate) mod puller;

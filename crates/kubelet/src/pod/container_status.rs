@@ -66,6 +66,10 @@ pub(crate) fn status(facts: &Facts<'_>, container: &Container, role: Role) -> Co
 fn never_ran(facts: &Facts<'_>, container: &Container, role: Role) -> ContainerStatus {
     let waiting = facts.waiting.get(&container.name).cloned().unwrap_or_else(|| default_waiting(facts.pod, role));
     let old = old_status(facts.pod, &container.name);
+    if let Some(old) = old.filter(|_| pods::is_finished(facts.pod)) {
+        // The containers of a finished pod may be gone; what they came to stays said.
+        return old.clone();
+    }
     ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
