@@ -42,7 +42,10 @@ pub(crate) fn admit(context: &Context, pod: &Pod, others: &[Arc<Pod>]) -> Result
 fn check(pod: &Pod, others: &[Arc<Pod>], node: &Node<'_>) -> Result<(), Verdict> {
     let spec = pods::spec(pod);
     if spec.node_name.as_deref().is_some_and(|name| name != node.name) {
-        return Err(rejected("NodeName", "Predicate NodeName failed: node(s) didn't match the requested node name"));
+        return Err(rejected(
+            "NodeName",
+            "Predicate NodeName failed: node(s) didn't match the requested node name",
+        ));
     }
     let selector = spec.node_selector.iter().flatten();
     if selector.into_iter().any(|(key, value)| node.labels.get(key) != Some(value)) {

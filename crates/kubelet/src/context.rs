@@ -37,7 +37,14 @@ impl Context {
     }
 
     /// An event about one container.
-    pub fn container_event(&self, pod: &Pod, container: &str, kind: EventType, reason: &str, message: impl Into<String>) {
+    pub fn container_event(
+        &self,
+        pod: &Pod,
+        container: &str,
+        kind: EventType,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
         self.recorder.event(&pods::container_reference(pod, container), kind, reason, message);
     }
 

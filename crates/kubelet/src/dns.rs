@@ -85,11 +85,8 @@ fn cluster(config: &Config, pod: &Pod) -> pb::DnsConfig {
         return host;
     }
     let domain = &config.cluster_domain;
-    let mut searches = vec![
-        format!("{}.svc.{domain}", pods::namespace(pod)),
-        format!("svc.{domain}"),
-        domain.clone(),
-    ];
+    let mut searches =
+        vec![format!("{}.svc.{domain}", pods::namespace(pod)), format!("svc.{domain}"), domain.clone()];
     extend(&mut searches, host.searches.into_iter());
     pb::DnsConfig {
         servers: config.cluster_dns.iter().map(ToString::to_string).collect(),

@@ -81,7 +81,14 @@ fn context(config: Config, workers: &Workers, tasks: &Tasks, shutdown: &Shutdown
             shutdown.clone(),
             notify.clone(),
         ),
-        secrets: Objects::new("secret", client.clone(), clock.clone(), tasks.clone(), shutdown.clone(), notify),
+        secrets: Objects::new(
+            "secret",
+            client.clone(),
+            clock.clone(),
+            tasks.clone(),
+            shutdown.clone(),
+            notify,
+        ),
         tokens: Tokens::new(client.clone(), clock.clone()),
     };
     Context {

@@ -70,14 +70,22 @@ impl<K> Objects<K>
 where
     K: Object + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    pub fn new(kind: &'static str, client: Client, clock: Clock, tasks: Tasks, shutdown: Shutdown, notify: Notify) -> Self {
+    pub fn new(
+        kind: &'static str,
+        client: Client,
+        clock: Clock,
+        tasks: Tasks,
+        shutdown: Shutdown,
+        notify: Notify,
+    ) -> Self {
         Self { kind, client, clock, tasks, shutdown, notify, entries: Arc::default() }
     }
 
     /// The object as it is now; `None` if there is none. From now on its changes wake `user`.
     pub async fn get(&self, user: &Uid, key: &Key) -> Result<Option<Arc<K>>, FetchError> {
         let mut known = self.subscribe(user, key);
-        let settled = known.wait_for(|known| !matches!(known, Known::Nothing)).await.map(|known| known.clone());
+        let settled =
+            known.wait_for(|known| !matches!(known, Known::Nothing)).await.map(|known| known.clone());
         match settled {
             Ok(Known::Is(object)) => Ok(object),
             Ok(Known::Failed(source)) => Err(FetchError { kind: self.kind, key: key.clone(), source }),
@@ -161,7 +169,9 @@ impl<K: Object> Follower<K> {
         let mut events = Box::pin(self.api.watch(&WatchParams::default().fields(&selector), &version).await?);
         while let Some(event) = events.try_next().await? {
             match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => self.publish(Some(Arc::new(object))),
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    self.publish(Some(Arc::new(object)))
+                }
                 WatchEvent::Deleted(_) => self.publish(None),
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
@@ -171,7 +181,8 @@ impl<K: Object> Follower<K> {
     }
 
     fn publish(&self, object: Option<Arc<K>>) {
-        let version = |object: &Option<Arc<K>>| object.as_ref().and_then(|o| o.meta().resource_version.clone());
+        let version =
+            |object: &Option<Arc<K>>| object.as_ref().and_then(|o| o.meta().resource_version.clone());
         let same = match &*self.known.borrow() {
             Known::Is(old) => version(old) == version(&object) && old.is_some() == object.is_some(),
             _ => false,

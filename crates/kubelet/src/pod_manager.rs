@@ -149,5 +149,7 @@ pub(crate) async fn follow_runtime(context: Arc<Context>, workers: Workers) {
 fn uid_of(event: pb::ContainerEventResponse) -> Option<Uid> {
     let from_sandbox = event.pod_sandbox_status.and_then(|status| status.metadata).map(|meta| meta.uid);
     let from_sandbox = from_sandbox.filter(|uid| !uid.is_empty());
-    from_sandbox.or_else(|| event.containers_statuses.into_iter().find_map(|c| c.labels.get(labels::POD_UID).cloned()))
+    from_sandbox.or_else(|| {
+        event.containers_statuses.into_iter().find_map(|c| c.labels.get(labels::POD_UID).cloned())
+    })
 }

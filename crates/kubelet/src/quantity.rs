@@ -31,10 +31,10 @@ fn parse_milli(text: &str) -> Option<i128> {
     let (number, suffix) = text.split_at(end);
     let (numerator, denominator) = scale(suffix)?;
     let negative = number.starts_with('-');
-    let (integer, fraction) = number.trim_start_matches(['+', '-']).split_once('.').unwrap_or((
-        number.trim_start_matches(['+', '-']),
-        "",
-    ));
+    let (integer, fraction) = number
+        .trim_start_matches(['+', '-'])
+        .split_once('.')
+        .unwrap_or((number.trim_start_matches(['+', '-']), ""));
     let digits: i128 = format!("{integer}{fraction}").parse().ok()?;
     let divisor = denominator.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
     let scaled = digits.checked_mul(numerator)?.checked_mul(1000)?;

@@ -69,7 +69,8 @@ impl Statuses {
             return;
         }
         // A deletion once asked for stays asked for.
-        let then = entry.next.as_ref().map_or(then, |n| if n.then == Then::Delete { Then::Delete } else { then });
+        let then =
+            entry.next.as_ref().map_or(then, |n| if n.then == Then::Delete { Then::Delete } else { then });
         entry.next = Some(Wanted { pod: pod.clone(), status, then });
         if !std::mem::replace(&mut entry.writing, true) {
             let writer = self.clone();
@@ -162,7 +163,8 @@ impl Statuses {
             }
         }
         if wanted.then == Then::Delete {
-            let only_this = Preconditions { uid: Some(pods::uid(&wanted.pod).into()), resource_version: None };
+            let only_this =
+                Preconditions { uid: Some(pods::uid(&wanted.pod).into()), resource_version: None };
             let how = DeleteParams::default().grace_period(0).preconditions(only_this);
             there(api.delete(name, &how).await)?;
         }

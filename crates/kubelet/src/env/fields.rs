@@ -77,7 +77,11 @@ fn quote(text: &str) -> String {
 }
 
 /// The value of `limits.cpu` and its like, in units of the divisor, rounded up.
-pub(crate) fn resource(container: &Container, selector: &ResourceFieldSelector, node: &NodeFields) -> Option<String> {
+pub(crate) fn resource(
+    container: &Container,
+    selector: &ResourceFieldSelector,
+    node: &NodeFields,
+) -> Option<String> {
     let (kind, name) = selector.resource.split_once('.')?;
     let resources = container.resources.clone().unwrap_or_default();
     let of = |map: Option<BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>| {

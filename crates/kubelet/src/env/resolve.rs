@@ -47,7 +47,11 @@ pub(crate) fn resolve(container: &Container, source: &Source<'_>) -> Result<Vec<
             set(&mut known, &name, value);
         }
     }
-    let links = if pods::spec(source.pod).enable_service_links.unwrap_or(true) { Links::All } else { Links::MasterOnly };
+    let links = if pods::spec(source.pod).enable_service_links.unwrap_or(true) {
+        Links::All
+    } else {
+        Links::MasterOnly
+    };
     let service_variables = services::variables(source.services, pods::namespace(source.pod), links);
     // Services may be referred to, yet what the pod itself says wins.
     let mut visible: BTreeMap<String, String> = service_variables.iter().cloned().collect();
@@ -63,7 +67,11 @@ pub(crate) fn resolve(container: &Container, source: &Source<'_>) -> Result<Vec<
             set(&mut known, &name, value);
         }
     }
-    Ok(order.into_iter().map(|name| (known.get(&name).cloned().unwrap_or_default(), name)).map(|(v, n)| (n, v)).collect())
+    Ok(order
+        .into_iter()
+        .map(|name| (known.get(&name).cloned().unwrap_or_default(), name))
+        .map(|(v, n)| (n, v))
+        .collect())
 }
 
 fn whole_object(from: &EnvFromSource, source: &Source<'_>) -> Result<BTreeMap<String, String>, EnvError> {
@@ -71,14 +79,18 @@ fn whole_object(from: &EnvFromSource, source: &Source<'_>) -> Result<BTreeMap<St
     let mut out = BTreeMap::new();
     if let Some(reference) = &from.config_map_ref {
         match source.config_maps.get(&reference.name) {
-            Some(map) => out.extend(map.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), v.clone()))),
+            Some(map) => {
+                out.extend(map.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), v.clone())))
+            }
             None if reference.optional == Some(true) => {}
             None => return Err(EnvError::Absent { kind: "configmap", name: reference.name.clone() }),
         }
     }
     if let Some(reference) = &from.secret_ref {
         match source.secrets.get(&reference.name) {
-            Some(secret) => out.extend(secret.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), text(&v.0)))),
+            Some(secret) => {
+                out.extend(secret.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), text(&v.0))))
+            }
             None if reference.optional == Some(true) => {}
             None => return Err(EnvError::Absent { kind: "secret", name: reference.name.clone() }),
         }
@@ -192,8 +204,11 @@ mod tests {
             config_maps: &HashMap::from([("m".to_owned(), Arc::new(map))]),
             secrets: &HashMap::from([("s".to_owned(), Arc::new(secret))]),
         };
-        let lines: Vec<String> =
-            resolve(&container, &source).expect("resolves").into_iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let lines: Vec<String> = resolve(&container, &source)
+            .expect("resolves")
+            .into_iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
         expect![[r#"
             P_x=1
             B=1-10.0.0.1-$(LATER)
@@ -215,7 +230,8 @@ mod tests {
 
     #[test]
     fn says_what_is_missing() {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n"}})).expect("a pod");
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n"}})).expect("a pod");
         let container = |key: &str| -> Container {
             serde_json::from_value(json!({"name": "c", "env": [
                 {"name": "X", "valueFrom": {"configMapKeyRef": {"name": "m", "key": key}}}]}))

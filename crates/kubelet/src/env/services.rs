@@ -11,7 +11,8 @@ pub(crate) fn variables(services: &[Arc<Service>], namespace: &str, links: Links
     let mut out = Vec::new();
     for service in services {
         let meta = &service.metadata;
-        let (of, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+        let (of, name) =
+            (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
         let master = of == "default" && name == "kubernetes";
         let linked = of == namespace && links == Links::All;
         if master || linked {

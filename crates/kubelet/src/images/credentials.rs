@@ -11,7 +11,11 @@ use serde_json::Value;
 /// The first credentials in `secrets` whose registry matches the image.
 pub(crate) fn find<'a>(image: &str, secrets: impl Iterator<Item = &'a Secret>) -> Option<pb::AuthConfig> {
     let registry = registry_of(image);
-    secrets.filter_map(registries).flatten().find(|(host, _)| matches(host, registry, image)).map(|(_, auth)| auth)
+    secrets
+        .filter_map(registries)
+        .flatten()
+        .find(|(host, _)| matches(host, registry, image))
+        .map(|(_, auth)| auth)
 }
 
 fn registry_of(image: &str) -> &str {
@@ -23,7 +27,8 @@ fn registry_of(image: &str) -> &str {
 
 fn registries(secret: &Secret) -> Option<Vec<(String, pb::AuthConfig)>> {
     let data = secret.data.as_ref()?;
-    let modern = data.get(".dockerconfigjson").and_then(|b| parsed(&b.0)).and_then(|v| v.get("auths").cloned());
+    let modern =
+        data.get(".dockerconfigjson").and_then(|b| parsed(&b.0)).and_then(|v| v.get("auths").cloned());
     let auths = modern.or_else(|| data.get(".dockercfg").and_then(|b| parsed(&b.0)))?;
     let entries = auths.as_object()?.iter();
     Some(entries.filter_map(|(host, entry)| Some((host.clone(), auth(entry)?))).collect())

@@ -56,7 +56,9 @@ impl Job<'_> {
                 self.say(
                     EventType::Normal,
                     "Pulled",
-                    &format!("Container image {asked:?} already present on machine and can be accessed by the pod"),
+                    &format!(
+                        "Container image {asked:?} already present on machine and can be accessed by the pod"
+                    ),
                 );
                 Ok(image)
             }

@@ -62,7 +62,9 @@ pub(crate) async fn send(
             other => other.map_err(|source| ReadError::Open { path: file.clone(), source })?,
         };
         if index == skip {
-            opened.seek(SeekFrom::Start(offset)).map_err(|source| ReadError::Read { path: file.clone(), source })?;
+            opened
+                .seek(SeekFrom::Start(offset))
+                .map_err(|source| ReadError::Read { path: file.clone(), source })?;
         }
         let mut lines = BufReader::new(opened);
         if sender.drain(file, &mut lines).await? == Flow::Stop {
@@ -81,8 +83,8 @@ fn start(files: &[PathBuf], lines: Option<usize>) -> Result<(usize, u64), ReadEr
     let Some(mut wanted) = lines else { return Ok((0, 0)) };
     for (index, path) in files.iter().enumerate().rev() {
         let mut file = File::open(path).map_err(|source| ReadError::Open { path: path.clone(), source })?;
-        let (offset, found) =
-            tail::offset(&mut file, wanted).map_err(|source| ReadError::Read { path: path.clone(), source })?;
+        let (offset, found) = tail::offset(&mut file, wanted)
+            .map_err(|source| ReadError::Read { path: path.clone(), source })?;
         if found >= wanted || index == 0 {
             return Ok((index, offset));
         }
@@ -244,7 +246,8 @@ mod tests {
     async fn picks_across_rotations() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("0.log");
-        std::fs::write(dir.path().join("0.log.20260101-000001"), line(1, "a") + &line(2, "b")).expect("written");
+        std::fs::write(dir.path().join("0.log.20260101-000001"), line(1, "a") + &line(2, "b"))
+            .expect("written");
         let partial = "2026-01-01T00:00:03Z stderr P c\n2026-01-01T00:00:03Z stderr F d\n";
         std::fs::write(&path, format!("{partial}{}", line(4, "e"))).expect("written");
         let all = Options::default();

@@ -78,7 +78,8 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 async fn rotate(context: &Context, of: &LogOf, path: &Path) -> Result<(), RotateError> {
     let runtime = context.cri.pod(&of.uid).await.map_err(|source| RotateError::Reopen { source })?;
     let log = path.to_string_lossy();
-    let Some(record) = runtime.running().find(|c| c.name == of.container && log.ends_with(&c.log_path)) else {
+    let Some(record) = runtime.running().find(|c| c.name == of.container && log.ends_with(&c.log_path))
+    else {
         return Ok(());
     };
     let stamp = context.config.clock.now().strftime("%Y%m%d-%H%M%S");

@@ -54,7 +54,8 @@ fn huge_pages(folder: &Path) -> Vec<(String, u64)> {
     let mut sizes = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kilobytes = name.strip_prefix("hugepages-").and_then(|n| n.strip_suffix("kB")?.parse::<u64>().ok());
+        let kilobytes =
+            name.strip_prefix("hugepages-").and_then(|n| n.strip_suffix("kB")?.parse::<u64>().ok());
         let Some(kilobytes) = kilobytes else { continue };
         let count = fs::read_to_string(entry.path().join("nr_hugepages")).unwrap_or_default();
         let count: u64 = count.trim().parse().unwrap_or(0);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use cri::v1 as pb;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
-    NodeRuntimeHandlerFeatures, NodeStatus,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
@@ -164,7 +164,9 @@ impl Runtime {
         ] {
             match conditions.iter().find(|c| c.r#type == kind) {
                 Some(condition) if condition.status => {}
-                Some(c) => problems.push(format!("{what}: {kind}=false reason:{} message:{}", c.reason, c.message)),
+                Some(c) => {
+                    problems.push(format!("{what}: {kind}=false reason:{} message:{}", c.reason, c.message))
+                }
                 None => problems.push(format!("{what}: {kind} is missing")),
             }
         }
@@ -172,7 +174,9 @@ impl Runtime {
     }
 
     fn name_and_version(&self) -> String {
-        self.version.as_ref().map_or_else(|| "Unknown".into(), |v| format!("{}://{}", v.runtime_name, v.runtime_version))
+        self.version
+            .as_ref()
+            .map_or_else(|| "Unknown".into(), |v| format!("{}://{}", v.runtime_name, v.runtime_version))
     }
 }
 
@@ -180,8 +184,18 @@ fn status(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Timestamp
     let config = &context.config;
     NodeStatus {
         addresses: Some(addresses(context)),
-        allocatable: Some(resources(context, context.capacity.allocatable_cpu_milli(config), context.capacity.allocatable_memory(config), storage_left(context))),
-        capacity: Some(resources(context, context.capacity.cpus * 1000, context.capacity.memory_bytes, quantity::kibibytes(context.capacity.storage_bytes))),
+        allocatable: Some(resources(
+            context,
+            context.capacity.allocatable_cpu_milli(config),
+            context.capacity.allocatable_memory(config),
+            storage_left(context),
+        )),
+        capacity: Some(resources(
+            context,
+            context.capacity.cpus * 1000,
+            context.capacity.memory_bytes,
+            quantity::kibibytes(context.capacity.storage_bytes),
+        )),
         conditions: Some(conditions(context, runtime, old, now)),
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(config.bind.port()) }),
@@ -200,7 +214,8 @@ fn status(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Timestamp
 }
 
 fn addresses(context: &Context) -> Vec<NodeAddress> {
-    let internal = context.host_ips().into_iter().map(|address| NodeAddress { address, type_: "InternalIP".into() });
+    let internal =
+        context.host_ips().into_iter().map(|address| NodeAddress { address, type_: "InternalIP".into() });
     let name = NodeAddress { address: context.config.node_name.clone(), type_: "Hostname".into() };
     internal.chain([name]).collect()
 }
@@ -290,7 +305,8 @@ fn conditions(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Times
 
 fn condition(said: Said, old: &NodeStatus, now: Timestamp) -> NodeCondition {
     let status = if said.status { "True" } else { "False" };
-    let before = old.conditions.iter().flatten().find(|c| c.type_ == said.kind).filter(|c| c.status == status);
+    let before =
+        old.conditions.iter().flatten().find(|c| c.type_ == said.kind).filter(|c| c.status == status);
     NodeCondition {
         type_: said.kind.into(),
         status: status.into(),
@@ -305,7 +321,8 @@ fn condition(said: Said, old: &NodeStatus, now: Timestamp) -> NodeCondition {
 
 /// Upstream's threshold: 100 Mi. Unknown is not short.
 fn memory_is_short() -> bool {
-    fs::read_to_string("/proc/meminfo").is_ok_and(|table| capacity::field(&table, "MemAvailable:") < 100 << 10)
+    fs::read_to_string("/proc/meminfo")
+        .is_ok_and(|table| capacity::field(&table, "MemAvailable:") < 100 << 10)
 }
 
 /// Upstream's threshold: a tenth of the disk. Unknown is not short.

@@ -56,7 +56,8 @@ fn foreign(pod: &Pod) -> impl Iterator<Item = PodCondition> {
 fn condition(facts: &Facts<'_>, said: Said) -> PodCondition {
     let status = if said.status { "True" } else { "False" };
     let old = old_condition(facts.pod, said.kind).filter(|c| c.status == status);
-    let changed = old.and_then(|c| c.last_transition_time.clone()).unwrap_or_else(|| whole_seconds(facts.now));
+    let changed =
+        old.and_then(|c| c.last_transition_time.clone()).unwrap_or_else(|| whole_seconds(facts.now));
     PodCondition {
         type_: said.kind.into(),
         status: status.into(),

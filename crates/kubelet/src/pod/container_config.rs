@@ -28,7 +28,9 @@ pub(crate) enum ConfigError {
     SubPath { volume: String, container: String, source: SubPathError },
     #[error("container has runAsNonRoot and image will run as root (pod: {pod:?}, container: {container})")]
     Root { pod: String, container: String },
-    #[error("container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root (pod: {pod:?}, container: {container})")]
+    #[error(
+        "container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root (pod: {pod:?}, container: {container})"
+    )]
     UnknownUser { user: String, pod: String, container: String },
     #[error("cannot prepare {path:?}")]
     File { path: PathBuf, source: io::Error },
@@ -53,7 +55,8 @@ pub(crate) fn container_config(parts: &Parts<'_>) -> Result<pb::ContainerConfig,
     check_user(parts)?;
     let (pod, container) = (parts.pod, parts.container);
     let known: BTreeMap<String, String> = parts.env.iter().cloned().collect();
-    let expanded = |list: &Option<Vec<String>>| list.iter().flatten().map(|text| expand(text, &known)).collect();
+    let expanded =
+        |list: &Option<Vec<String>>| list.iter().flatten().map(|text| expand(text, &known)).collect();
     let log = format!("{}/{}.log", container.name, parts.restarts);
     let log_dir = sandbox_config::log_directory(parts.config, pod).join(&container.name);
     fs::create_dir_all(&log_dir).map_err(|source| ConfigError::File { path: log_dir, source })?;
@@ -70,7 +73,11 @@ pub(crate) fn container_config(parts: &Parts<'_>) -> Result<pb::ContainerConfig,
         command: expanded(&container.command),
         args: expanded(&container.args),
         working_dir: container.working_dir.clone().unwrap_or_default(),
-        envs: parts.env.iter().map(|(key, value)| pb::KeyValue { key: key.clone(), value: value.clone() }).collect(),
+        envs: parts
+            .env
+            .iter()
+            .map(|(key, value)| pb::KeyValue { key: key.clone(), value: value.clone() })
+            .collect(),
         mounts: mounts(parts)?,
         labels: labels::container_labels(pod, container).into_iter().collect(),
         annotations: labels::container_annotations(pod, container, parts.restarts).into_iter().collect(),
@@ -187,11 +194,10 @@ fn mounts(parts: &Parts<'_>) -> Result<Vec<pb::Mount>, ConfigError> {
 }
 
 fn volume_mount(parts: &Parts<'_>, index: usize, mount: &VolumeMount) -> Result<pb::Mount, ConfigError> {
-    let volume = parts
-        .volumes
-        .paths
-        .get(&mount.name)
-        .ok_or_else(|| ConfigError::NoVolume { volume: mount.name.clone(), path: mount.mount_path.clone() })?;
+    let volume = parts.volumes.paths.get(&mount.name).ok_or_else(|| ConfigError::NoVolume {
+        volume: mount.name.clone(),
+        path: mount.mount_path.clone(),
+    })?;
     let host = match sub_path_of(parts, mount) {
         None => volume.clone(),
         Some(sub) => {
@@ -230,7 +236,8 @@ fn always_read_only(pod: &Pod, name: &str) -> bool {
 
 fn sub_path_of(parts: &Parts<'_>, mount: &VolumeMount) -> Option<String> {
     let known = || parts.env.iter().cloned().collect();
-    let expanded = mount.sub_path_expr.as_deref().filter(|s| !s.is_empty()).map(|text| expand(text, &known()));
+    let expanded =
+        mount.sub_path_expr.as_deref().filter(|s| !s.is_empty()).map(|text| expand(text, &known()));
     expanded.or_else(|| mount.sub_path.clone()).filter(|s| !s.is_empty())
 }
 
@@ -240,7 +247,8 @@ fn absolute(path: &str) -> String {
 
 /// The file of a container's last words, one per container and restart.
 fn termination_log(parts: &Parts<'_>) -> Result<pb::Mount, ConfigError> {
-    let dir = pod_dir(&parts.config.root, pods::uid(parts.pod)).join("containers").join(&parts.container.name);
+    let dir =
+        pod_dir(&parts.config.root, pods::uid(parts.pod)).join("containers").join(&parts.container.name);
     let path = dir.join(format!("{:08x}", parts.config.random.u64() >> 32));
     let made = || -> io::Result<()> {
         fs::create_dir_all(&dir)?;

@@ -64,7 +64,8 @@ pub(crate) fn status(facts: &Facts<'_>, container: &Container, role: Role) -> Co
 }
 
 fn never_ran(facts: &Facts<'_>, container: &Container, role: Role) -> ContainerStatus {
-    let waiting = facts.waiting.get(&container.name).cloned().unwrap_or_else(|| default_waiting(facts.pod, role));
+    let waiting =
+        facts.waiting.get(&container.name).cloned().unwrap_or_else(|| default_waiting(facts.pod, role));
     let old = old_status(facts.pod, &container.name);
     if let Some(old) = old.filter(|_| pods::is_finished(facts.pod)) {
         // The containers of a finished pod may be gone; what they came to stays said.
@@ -86,7 +87,8 @@ fn never_ran(facts: &Facts<'_>, container: &Container, role: Role) -> ContainerS
 /// The status that the API has of a container.
 fn old_status<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
-    let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    let lists =
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
     lists.into_iter().flatten().flatten().find(|s| s.name == name)
 }
 
@@ -97,12 +99,19 @@ fn default_waiting(pod: &Pod, role: Role) -> Waiting {
 }
 
 /// An exited container that will be started again and cannot yet, waits.
-fn will_wait(facts: &Facts<'_>, container: &Container, record: &ContainerRecord, role: Role) -> Option<Waiting> {
+fn will_wait(
+    facts: &Facts<'_>,
+    container: &Container,
+    record: &ContainerRecord,
+    role: Role,
+) -> Option<Waiting> {
     if matches!(record.run, Run::Running) || role == Role::Ephemeral {
         return None;
     }
     if record.run == Run::Created {
-        return Some(facts.waiting.get(&container.name).cloned().unwrap_or_else(|| default_waiting(facts.pod, role)));
+        return Some(
+            facts.waiting.get(&container.name).cloned().unwrap_or_else(|| default_waiting(facts.pod, role)),
+        );
     }
     let over = pods::is_finished(facts.pod) || pods::deletion_requested(facts.pod).is_some();
     let restarts = match policy(facts.pod, container) {
@@ -116,7 +125,11 @@ fn will_wait(facts: &Facts<'_>, container: &Container, record: &ContainerRecord,
 
 fn from_record(facts: &Facts<'_>, container: &Container, record: &ContainerRecord) -> ContainerStatus {
     let id = format!("{}://{}", facts.runtime_name, record.id);
-    let image = if record.image.is_empty() { container.image.clone().unwrap_or_default() } else { record.image.clone() };
+    let image = if record.image.is_empty() {
+        container.image.clone().unwrap_or_default()
+    } else {
+        record.image.clone()
+    };
     ContainerStatus {
         name: container.name.clone(),
         container_id: Some(id),
@@ -188,7 +201,9 @@ pub(crate) fn state(facts: &Facts<'_>, record: &ContainerRecord) -> ContainerSta
             running: Some(ContainerStateRunning { started_at: time(record.started).map(whole_seconds) }),
             ..ContainerState::default()
         },
-        Run::Exited => ContainerState { terminated: Some(terminated(facts, record)), ..ContainerState::default() },
+        Run::Exited => {
+            ContainerState { terminated: Some(terminated(facts, record)), ..ContainerState::default() }
+        }
         Run::Created => waiting_state(Waiting { reason: "ContainerCreating".into(), message: String::new() }),
         Run::Unknown => ContainerState {
             terminated: Some(ContainerStateTerminated {

@@ -28,7 +28,8 @@ pub(crate) fn of(runtime: &PodRuntime, known: &mut HashMap<String, String>) {
 
 fn one(record: &ContainerRecord) -> String {
     let Some(file) = &record.termination_message else { return record.message.clone() };
-    let words = read(&file.host_path).unwrap_or_else(|error| format!("Error on reading termination log {}: {error}", file.host_path));
+    let words = read(&file.host_path)
+        .unwrap_or_else(|error| format!("Error on reading termination log {}: {error}", file.host_path));
     if words.is_empty() && file.fall_back_to_logs && record.exit_code != 0 {
         // A log that cannot be read has nothing to add.
         return tail::last(&record.log_path, LOG_LINES, LOG_BYTES).unwrap_or_default();

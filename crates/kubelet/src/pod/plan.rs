@@ -160,7 +160,8 @@ fn plan_sidecar(
 /// Running, and its startup probe, if it has one, succeeded.
 pub(crate) fn has_started(container: &Container, record: &ContainerRecord, probes: &Results) -> bool {
     record.run == Run::Running
-        && (container.startup_probe.is_none() || probes.get(&record.id, Kind::Startup) == Some(Outcome::Success))
+        && (container.startup_probe.is_none()
+            || probes.get(&record.id, Kind::Startup) == Some(Outcome::Success))
 }
 
 /// Plans the main containers; how many go on running.

@@ -84,7 +84,8 @@ fn linux(config: &Config, pod: &Pod) -> pb::LinuxPodSandboxConfig {
 
 pub(crate) fn namespaces(pod: &Pod) -> pb::NamespaceOption {
     let spec = pods::spec(pod);
-    let of = |host: Option<bool>, otherwise| if host == Some(true) { pb::NamespaceMode::Node } else { otherwise };
+    let of =
+        |host: Option<bool>, otherwise| if host == Some(true) { pb::NamespaceMode::Node } else { otherwise };
     let shared = spec.share_process_namespace == Some(true);
     let own_pid = if shared { pb::NamespaceMode::Pod } else { pb::NamespaceMode::Container };
     pb::NamespaceOption {

@@ -131,10 +131,16 @@ impl Start<'_> {
         };
         let message = format!("PostStartHook failed: {why}");
         self.say(EventType::Warning, "FailedPostStartHook", &message);
-        let record = ContainerRecord { id: id.into(), name: self.container.name.clone(), ..ContainerRecord::default() };
+        let record = ContainerRecord {
+            id: id.into(),
+            name: self.container.name.clone(),
+            ..ContainerRecord::default()
+        };
         let grace = Duration::from_secs(u64::try_from(pods::grace_seconds(self.pod)).unwrap_or(30));
         let said = Some("FailedPostStartHook");
-        if let Err(error) = kill::container(self.context, self.pod, &record, said, grace, kill::PreStop::Run, ip).await {
+        if let Err(error) =
+            kill::container(self.context, self.pod, &record, said, grace, kill::PreStop::Run, ip).await
+        {
             kill::log(self.pod, "stop after postStart", &error);
         }
         Err(waiting("PostStartHookError", message))
@@ -162,7 +168,8 @@ fn restarts_in_api(pod: &Pod, name: &str) -> i32 {
 }
 
 fn config_map_names(container: &Container) -> Vec<String> {
-    let keys = container.env.iter().flatten().filter_map(|e| e.value_from.as_ref()?.config_map_key_ref.as_ref());
+    let keys =
+        container.env.iter().flatten().filter_map(|e| e.value_from.as_ref()?.config_map_key_ref.as_ref());
     let whole = container.env_from.iter().flatten().filter_map(|e| e.config_map_ref.as_ref());
     sorted(keys.map(|k| k.name.clone()).chain(whole.map(|w| w.name.clone())))
 }

@@ -45,7 +45,9 @@ pub(crate) fn pod_status(facts: &container_status::Facts<'_>, node: &NodeFacts<'
         .map(|c| container_status::status(facts, &pods::from_ephemeral(c), Role::Ephemeral))
         .collect();
     let phase = decide_phase(pod, &init, &main, node);
-    let main_began = pods::containers(pod).iter().any(|c| facts.runtime.current(&c.name).is_some_and(|r| r.run != Run::Created));
+    let main_began = pods::containers(pod)
+        .iter()
+        .any(|c| facts.runtime.current(&c.name).is_some_and(|r| r.run != Run::Created));
     let sandbox_ready = facts.runtime.sandbox().is_some_and(|s| s.ready) && node.terminated == Terminated::No;
     let conditions = conditions::conditions(&conditions::Facts {
         pod,
@@ -80,7 +82,12 @@ pub(crate) fn pod_status(facts: &container_status::Facts<'_>, node: &NodeFacts<'
 }
 
 /// A final phase is never left again; a pod whose containers are gone for good has ended one way or the other.
-fn decide_phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus], node: &NodeFacts<'_>) -> Phase {
+fn decide_phase(
+    pod: &Pod,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+    node: &NodeFacts<'_>,
+) -> Phase {
     let old = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     if node.verdict.is_some() || old == Some("Failed") {
         return Phase::Failed;

@@ -12,12 +12,12 @@ use stdx::error_chain;
 
 use super::backoff::go_duration;
 use super::container_status::Waiting;
+use super::kill;
 use super::plan::{self, Kill, Plan, Why};
 use super::sandbox_config::sandbox_config;
 use super::start::Start;
 use super::status::Terminated;
 use super::worker::Worker;
-use super::kill;
 use crate::pods;
 use crate::runtime::state::time;
 use crate::runtime::{CriError, PodRuntime, Run};
@@ -115,7 +115,16 @@ impl Worker {
         let Some(record) = runtime.containers.iter().find(|c| c.id == kill.id) else { return Ok(()) };
         let ip = runtime.sandbox().and_then(|s| s.addresses.first().cloned()).unwrap_or_default();
         let grace = self.probe_grace(kill).unwrap_or_else(|| self.grace());
-        kill::container(&self.context, &self.pod, record, Some(&kill.message), grace, kill::PreStop::Run, &ip).await?;
+        kill::container(
+            &self.context,
+            &self.pod,
+            record,
+            Some(&kill.message),
+            grace,
+            kill::PreStop::Run,
+            &ip,
+        )
+        .await?;
         self.probes.forget(&kill.id);
         Ok(())
     }
@@ -211,7 +220,8 @@ impl Worker {
 
     /// Whether a crashed container has to wait; counts the attempt if not.
     fn backs_off(&mut self, runtime: &PodRuntime, container: &Container) -> bool {
-        let ended = runtime.current(&container.name).filter(|c| c.run == Run::Exited).and_then(|c| time(c.finished));
+        let ended =
+            runtime.current(&container.name).filter(|c| c.run == Run::Exited).and_then(|c| time(c.finished));
         let Some(ended) = ended else { return false };
         let now: Timestamp = self.context.config.clock.now();
         let key = format!("{} {}", container.name, crate::runtime::labels::hash(container));
@@ -223,7 +233,8 @@ impl Worker {
         let (name, pod) = (&container.name, pods::described(&self.pod));
         let event = format!("Back-off restarting failed container {name} in pod {pod}");
         self.context.container_event(&self.pod, name, EventType::Warning, "BackOff", event);
-        let message = format!("back-off {} restarting failed container={name} pod={pod}", go_duration(wait.whole));
+        let message =
+            format!("back-off {} restarting failed container={name} pod={pod}", go_duration(wait.whole));
         self.waiting.insert(name.clone(), Waiting { reason: "CrashLoopBackOff".into(), message });
         true
     }
@@ -264,7 +275,8 @@ impl Worker {
 
 /// The containers that the plan starts, in its order.
 fn chosen(pod: &Pod, plan: &Plan) -> Vec<Container> {
-    let ephemeral = plan.start_ephemeral.iter().map(|i| pods::from_ephemeral(&pods::ephemeral_containers(pod)[*i]));
+    let ephemeral =
+        plan.start_ephemeral.iter().map(|i| pods::from_ephemeral(&pods::ephemeral_containers(pod)[*i]));
     let init = plan.start_init.iter().map(|i| pods::init_containers(pod)[*i].clone());
     let main = plan.start.iter().map(|i| pods::containers(pod)[*i].clone());
     ephemeral.chain(init).chain(main).collect()

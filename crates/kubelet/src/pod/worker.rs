@@ -167,7 +167,8 @@ impl Worker {
         self.context.statuses.observed(&pod);
         let Some(newest) = self.context.statuses.get(pods::uid(&pod)) else { return pod };
         let mut pod = (*pod).clone();
-        let foreign: Vec<_> = pod.status.iter().flat_map(|s| s.conditions.clone().unwrap_or_default()).collect();
+        let foreign: Vec<_> =
+            pod.status.iter().flat_map(|s| s.conditions.clone().unwrap_or_default()).collect();
         let mut status = newest;
         let own = super::conditions::OWNED;
         let mut conditions = status.conditions.take().unwrap_or_default();
@@ -183,7 +184,8 @@ impl Worker {
     }
 
     fn decide(&mut self) {
-        let over = self.shall_vanish() || pods::is_finished(&self.pod) || self.verdict.is_some() || self.is_late();
+        let over =
+            self.shall_vanish() || pods::is_finished(&self.pod) || self.verdict.is_some() || self.is_late();
         if self.state == State::Syncing && over {
             self.state = State::Terminating;
         }
@@ -274,7 +276,8 @@ impl Worker {
 
     async fn wait(&mut self) {
         let clock = self.context.config.clock.clone();
-        let left = self.next_look.map(|at| Duration::try_from(at.duration_since(clock.now())).unwrap_or_default());
+        let left =
+            self.next_look.map(|at| Duration::try_from(at.duration_since(clock.now())).unwrap_or_default());
         let timer = async {
             match left {
                 Some(left) => clock.sleep(left).await,

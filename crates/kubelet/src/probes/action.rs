@@ -41,7 +41,13 @@ pub(crate) async fn exec(cri: &Cri, id: &str, action: &ExecAction, timeout: Dura
     }
 }
 
-pub(crate) async fn tcp(clock: &Clock, ip: &str, container: &Container, action: &TCPSocketAction, timeout: Duration) -> Finding {
+pub(crate) async fn tcp(
+    clock: &Clock,
+    ip: &str,
+    container: &Container,
+    action: &TCPSocketAction,
+    timeout: Duration,
+) -> Finding {
     let host = action.host.as_deref().filter(|h| !h.is_empty()).unwrap_or(ip);
     let Some(port) = port(&action.port, container) else { return no_port(&action.port) };
     match within(clock, timeout, TcpStream::connect((host, port))).await {
@@ -90,7 +96,12 @@ fn build(
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
     let mut request = Request::builder().method(Method::GET).uri(path);
     let given = |name: &str| {
-        action.http_headers.iter().flatten().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.clone())
+        action
+            .http_headers
+            .iter()
+            .flatten()
+            .find(|h| h.name.eq_ignore_ascii_case(name))
+            .map(|h| h.value.clone())
     };
     let host_header = given("host").unwrap_or_else(|| join(host, port));
     request = request.header(http::header::HOST, host_header);
@@ -107,7 +118,12 @@ fn build(
     request.body(Empty::new())
 }
 
-async fn fetch(host: &str, port: u16, secure: bool, request: Request<Empty<Bytes>>) -> Result<(u16, String), String> {
+async fn fetch(
+    host: &str,
+    port: u16,
+    secure: bool,
+    request: Request<Empty<Bytes>>,
+) -> Result<(u16, String), String> {
     let stream = TcpStream::connect((host, port)).await.map_err(|error| dial_error(host, port, &error))?;
     if secure {
         let stream = tls::connect(stream, host).await.map_err(|error| error.to_string())?;
@@ -121,8 +137,9 @@ async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(u16, 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| stdx::error_chain(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| stdx::error_chain(&error))?;
     let answer = async move {
         let response = sender.send_request(request).await.map_err(|error| stdx::error_chain(&error))?;
         let status = response.status().as_u16();
@@ -144,10 +161,12 @@ where
 fn port(port: &IntOrString, container: &Container) -> Option<u16> {
     let number = match port {
         IntOrString::Int(number) => *number,
-        IntOrString::String(name) => match container.ports.iter().flatten().find(|p| p.name.as_ref() == Some(name)) {
-            Some(port) => port.container_port,
-            None => name.parse().ok()?,
-        },
+        IntOrString::String(name) => {
+            match container.ports.iter().flatten().find(|p| p.name.as_ref() == Some(name)) {
+                Some(port) => port.container_port,
+                None => name.parse().ok()?,
+            }
+        }
     };
     u16::try_from(number).ok().filter(|p| *p != 0)
 }

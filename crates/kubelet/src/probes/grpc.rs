@@ -38,10 +38,12 @@ fn status_name(status: u8) -> &'static str {
 }
 
 async fn ask(address: &str, service: &str) -> Result<u8, String> {
-    let stream = TcpStream::connect(address).await.map_err(|e| format!("failed to connect to {address:?}: {e}"))?;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .map_err(|e| stdx::error_chain(&e))?;
+    let stream =
+        TcpStream::connect(address).await.map_err(|e| format!("failed to connect to {address:?}: {e}"))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(|e| stdx::error_chain(&e))?;
     let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")

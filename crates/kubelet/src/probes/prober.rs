@@ -80,7 +80,9 @@ impl<F: Fn()> Prober<'_, F> {
     async fn run(self, mut runtime: watch::Receiver<PodRuntime>) {
         // Each turn probes one container until it ends.
         loop {
-            let Ok(state) = runtime.wait_for(|state| self.target(state).is_some()).await.map(|s| self.target(&s)) else {
+            let Ok(state) =
+                runtime.wait_for(|state| self.target(state).is_some()).await.map(|s| self.target(&s))
+            else {
                 return;
             };
             let Some(target) = state else { continue };
@@ -107,7 +109,11 @@ impl<F: Fn()> Prober<'_, F> {
         } else {
             addresses.into_iter().next()
         };
-        Some(Target { id: record.id.clone(), started: record.started, ip: ip.unwrap_or_else(|| "127.0.0.1".into()) })
+        Some(Target {
+            id: record.id.clone(),
+            started: record.started,
+            ip: ip.unwrap_or_else(|| "127.0.0.1".into()),
+        })
     }
 
     /// Probes this container until it failed for good (or, for startup probes, succeeded).
@@ -185,7 +191,8 @@ impl<F: Fn()> Prober<'_, F> {
             return action::exec(&self.context.cri, &target.id, exec, timeout).await;
         }
         if let Some(get) = &self.probe.http_get {
-            return action::http_get(clock, &target.ip, self.container, get, "kube-probe/1.36", timeout).await;
+            return action::http_get(clock, &target.ip, self.container, get, "kube-probe/1.36", timeout)
+                .await;
         }
         if let Some(socket) = &self.probe.tcp_socket {
             return action::tcp(clock, &target.ip, self.container, socket, timeout).await;

@@ -109,8 +109,12 @@ impl Cri {
 
     pub async fn set_pod_cidr(&self, cidr: &str) -> Result<(), CriError> {
         let config = pb::RuntimeConfig { network_config: Some(pb::NetworkConfig { pod_cidr: cidr.into() }) };
-        call!(self.runtime, update_runtime_config, pb::UpdateRuntimeConfigRequest { runtime_config: Some(config) })
-            .map(drop)
+        call!(
+            self.runtime,
+            update_runtime_config,
+            pb::UpdateRuntimeConfigRequest { runtime_config: Some(config) }
+        )
+        .map(drop)
     }
 
     pub async fn events(&self) -> Result<tonic::Streaming<pb::ContainerEventResponse>, CriError> {
@@ -120,14 +124,20 @@ impl Cri {
     /// All that the runtime has of one pod.
     pub async fn pod(&self, uid: &str) -> Result<PodRuntime, CriError> {
         let selector: HashMap<String, String> = HashMap::from([(labels::POD_UID.into(), uid.into())]);
-        let filter = pb::PodSandboxFilter { label_selector: selector.clone().into_iter().collect(), ..Default::default() };
+        let filter = pb::PodSandboxFilter {
+            label_selector: selector.clone().into_iter().collect(),
+            ..Default::default()
+        };
         let sandboxes = async {
-            let list = call!(self.runtime, list_pod_sandbox, pb::ListPodSandboxRequest { filter: Some(filter) })?;
+            let list =
+                call!(self.runtime, list_pod_sandbox, pb::ListPodSandboxRequest { filter: Some(filter) })?;
             try_join_all(list.items.into_iter().map(|item| self.sandbox(item.id))).await
         };
-        let filter = pb::ContainerFilter { label_selector: selector.into_iter().collect(), ..Default::default() };
+        let filter =
+            pb::ContainerFilter { label_selector: selector.into_iter().collect(), ..Default::default() };
         let containers = async {
-            let list = call!(self.runtime, list_containers, pb::ListContainersRequest { filter: Some(filter) })?;
+            let list =
+                call!(self.runtime, list_containers, pb::ListContainersRequest { filter: Some(filter) })?;
             try_join_all(list.containers.into_iter().map(|item| self.container(item))).await
         };
         let (sandboxes, containers) = tokio::try_join!(sandboxes, containers)?;

@@ -75,7 +75,8 @@ pub(crate) fn hash(container: &Container) -> String {
         picked.insert("image", image);
     }
     let text = json!(picked).to_string();
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{hash:x}")
 }
 

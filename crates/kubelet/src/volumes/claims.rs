@@ -16,7 +16,11 @@ pub(crate) enum ClaimError {
 }
 
 /// The folder on this node that a claim stands for, and its hostPath type.
-pub(crate) async fn path_of(client: &Client, namespace: &str, claim: &str) -> Result<(String, String), ClaimError> {
+pub(crate) async fn path_of(
+    client: &Client,
+    namespace: &str,
+    claim: &str,
+) -> Result<(String, String), ClaimError> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let found = claims.get(claim).await.map_err(|source| ClaimError::Claim {
         namespace: namespace.into(),

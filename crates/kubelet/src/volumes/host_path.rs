@@ -18,21 +18,24 @@ pub(crate) enum HostPathError {
 pub(crate) fn check(path: &Path, kind: &str) -> Result<(), HostPathError> {
     let found = fs::metadata(path).map(|m| m.file_type());
     let wrong = |what| Err(HostPathError::Wrong { path: path.into(), what });
-    let create = |made: io::Result<()>| made.map_err(|source| HostPathError::Create { path: path.into(), source });
+    let create =
+        |made: io::Result<()>| made.map_err(|source| HostPathError::Create { path: path.into(), source });
     match (kind, found) {
-        ("" , _) => Ok(()),
+        ("", _) => Ok(()),
         ("Directory", Ok(t)) if t.is_dir() => Ok(()),
         ("Directory", _) => wrong("a directory"),
         ("DirectoryOrCreate", Ok(t)) if t.is_dir() => Ok(()),
         ("DirectoryOrCreate", Ok(_)) => wrong("a directory"),
-        ("DirectoryOrCreate", Err(_)) => create(fs::DirBuilder::new().recursive(true).mode(0o755).create(path)),
+        ("DirectoryOrCreate", Err(_)) => {
+            create(fs::DirBuilder::new().recursive(true).mode(0o755).create(path))
+        }
         ("File", Ok(t)) if t.is_file() => Ok(()),
         ("File", _) => wrong("a file"),
         ("FileOrCreate", Ok(t)) if t.is_file() => Ok(()),
         ("FileOrCreate", Ok(_)) => wrong("a file"),
-        ("FileOrCreate", Err(_)) => {
-            create(fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path).map(drop))
-        }
+        ("FileOrCreate", Err(_)) => create(
+            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path).map(drop),
+        ),
         ("Socket", Ok(t)) if t.is_socket() => Ok(()),
         ("Socket", _) => wrong("a socket file"),
         ("CharDevice", Ok(t)) if t.is_char_device() => Ok(()),

@@ -102,7 +102,11 @@ pub(crate) fn of_downward_api(
     Ok(payload)
 }
 
-fn downward_value(pod: &Pod, item: &DownwardAPIVolumeFile, node: &NodeFields) -> Result<String, PayloadError> {
+fn downward_value(
+    pod: &Pod,
+    item: &DownwardAPIVolumeFile,
+    node: &NodeFields,
+) -> Result<String, PayloadError> {
     if let Some(selector) = &item.field_ref {
         let value = fields::field(pod, &selector.field_path, node);
         return value.ok_or_else(|| PayloadError::Field { path: selector.field_path.clone() });

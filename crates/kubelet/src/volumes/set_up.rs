@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use client::Key;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection, Volume,
-    VolumeProjection,
+    ConfigMap, EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection,
+    Volume, VolumeProjection,
 };
 use kube::Client;
 use stdx::Clock;
@@ -79,10 +79,8 @@ impl Volumes {
         let mut job = Job { volumes: self, pod, node, refresh: None };
         let mut paths = BTreeMap::new();
         for volume in pods::spec(pod).volumes.iter().flatten() {
-            let path = job
-                .one(volume)
-                .await
-                .map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
+            let path =
+                job.one(volume).await.map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
             paths.insert(volume.name.clone(), path);
         }
         Ok(Ready { paths, refresh: job.refresh })
@@ -195,7 +193,11 @@ impl Job<'_> {
         Err(StepError::Unsupported)
     }
 
-    async fn token(&mut self, source: &ServiceAccountTokenProjection, mode: u32) -> Result<Payload, StepError> {
+    async fn token(
+        &mut self,
+        source: &ServiceAccountTokenProjection,
+        mode: u32,
+    ) -> Result<Payload, StepError> {
         let seconds = source.expiration_seconds.unwrap_or(3600);
         let token = self.volumes.tokens.get(self.pod, source.audience.as_deref(), seconds).await?;
         self.refresh = Some(self.refresh.map_or(token.refresh, |at| at.min(token.refresh)));
