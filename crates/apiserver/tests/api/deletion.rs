@@ -124,3 +124,38 @@ async fn a_collection_is_deleted_by_selector() {
     assert_eq!((&deleted["kind"], names(&deleted)), (&json!("ConfigMapList"), vec!["a", "c"]));
     assert_eq!(names(&expect_code(&server.get(MAPS).await, 200)), ["b"]);
 }
+
+#[tokio::test]
+async fn evictions_ask_the_budget() {
+    let server = TestServer::start().await;
+    create_pod(&server, "p", json!({"metadata": {"labels": {"a": "b"}}})).await;
+    let running = json!({"status": {"phase": "Running"}}).to_string().into_bytes();
+    let headers = [("content-type", "application/merge-patch+json")];
+    expect_code(&server.send_bytes("PATCH", &format!("{PODS}/p/status"), &headers, running).await, 200);
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = json!({
+        "metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}},
+    });
+    expect_code(&server.send("POST", budgets, &budget).await, 201);
+    let status = |allowed: u32| {
+        json!({"status": {
+            "observedGeneration": 1, "disruptionsAllowed": allowed,
+            "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1,
+        }})
+        .to_string()
+        .into_bytes()
+    };
+    let report = format!("{budgets}/b/status");
+    expect_code(&server.send_bytes("PATCH", &report, &headers, status(0)).await, 200);
+    let eviction = json!({"metadata": {"name": "p"}});
+    let refused = server.send("POST", &format!("{PODS}/p/eviction"), &eviction).await;
+    expect!["429 Cannot evict pod as it would violate the pod's disruption budget."]
+        .assert_eq(&refused.summary());
+    expect!["The disruption budget b needs 1 healthy pods and has 1 currently"]
+        .assert_eq(refused.value()["details"]["causes"][0]["message"].as_str().expect("a cause"));
+    expect_code(&server.send_bytes("PATCH", &report, &headers, status(1)).await, 200);
+    expect_code(&server.send("POST", &format!("{PODS}/p/eviction"), &eviction).await, 201);
+    assert_eq!(server.get(&format!("{PODS}/p")).await.code, 404);
+    let spent = expect_code(&server.get(&format!("{budgets}/b")).await, 200);
+    assert_eq!(spent["status"]["disruptionsAllowed"], 0);
+}

@@ -161,3 +161,22 @@ async fn patches() {
         415 the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json null null
     "#]].assert_eq(&told);
 }
+
+#[tokio::test]
+async fn subresources_change_only_their_part() {
+    let server = TestServer::start().await;
+    let pod = super::create_pod(&server, "p", json!({})).await;
+    let path = "/api/v1/namespaces/default/pods/p";
+    let mut asked = pod.clone();
+    asked["spec"]["ephemeralContainers"] =
+        json!([{"name": "debug", "image": "d:1", "terminationMessagePolicy": "File"}]);
+    asked["spec"]["containers"][0]["image"] = json!("other:1");
+    let got = expect_code(&server.send("PUT", &format!("{path}/ephemeralcontainers"), &asked).await, 200);
+    assert_eq!(got["spec"]["ephemeralContainers"][0]["image"], "d:1");
+    assert_eq!(got["spec"]["containers"][0]["image"], "i:1");
+    let token = json!({"spec": {"expirationSeconds": 3600}});
+    let made = server.send("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", &token).await;
+    assert!(expect_code(&made, 201)["status"]["token"].is_string());
+    assert_eq!(server.send("POST", &format!("{path}/nothing"), &json!({})).await.code, 404);
+    assert_eq!(server.send("DELETE", &format!("{path}/status"), &Value::Null).await.code, 405);
+}
