@@ -68,14 +68,10 @@ impl RequestInfo {
     }
 
     fn take_resource(&mut self, mut rest: &[String]) {
-        if rest[0] == "namespaces" {
-            if let Some(namespace) = rest.get(1) {
-                self.namespace = namespace.clone();
-                if let Some(third) = rest.get(2)
-                    && !NAMESPACE_SUBRESOURCES.contains(&third.as_str())
-                {
-                    rest = &rest[2..];
-                }
+        if let ["namespaces", namespace, behind @ ..] = texts(rest).as_slice() {
+            self.namespace = (*namespace).to_string();
+            if behind.first().is_some_and(|third| !NAMESPACE_SUBRESOURCES.contains(third)) {
+                rest = &rest[2..];
             }
         }
         self.parts = rest.to_vec();
@@ -117,6 +113,10 @@ impl RequestInfo {
         matches!(self.verb.as_str(), "watch" | "proxy")
             || matches!(self.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward")
     }
+}
+
+fn texts(segments: &[String]) -> Vec<&str> {
+    segments.iter().map(String::as_str).collect()
 }
 
 fn verb_of(method: &Method) -> String {

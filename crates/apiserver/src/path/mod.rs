@@ -59,11 +59,30 @@ impl Path {
     pub fn new(stages: Stages) -> Self {
         Self(stages)
     }
+
+    /// The names of its layers, in order.
+    pub fn layers(&self) -> Vec<&'static str> {
+        self.0.names()
+    }
 }
 
 #[async_trait]
 impl crate::serve::Handler for Path {
     async fn handle(&self, request: Request) -> Response {
         answer::answer(&self.0, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::testing::TestServer;
+
+    #[tokio::test]
+    async fn the_order_is_upstreams() {
+        let server = TestServer::start().await;
+        expect!["panic > request info > audit > deadline > authentication > impersonation > authorization > handler"]
+            .assert_eq(&server.handle.layers().join(" > "));
     }
 }

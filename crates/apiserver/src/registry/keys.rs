@@ -28,7 +28,7 @@ pub fn object(prefix: &str, namespace: &str, name: &str) -> Bytes {
 }
 
 /// Splits a key into its resource's prefix, by asking `known` about ever longer ones, and the rest.
-pub fn split<'a, T>(key: &'a str, known: impl Fn(&str) -> Option<T>) -> Option<(T, &'a str)> {
+pub fn split<T>(key: &str, known: impl Fn(&str) -> Option<T>) -> Option<(T, &str)> {
     let mut end = crate::cache::ROOT.len();
     // `/registry/pods/…` or `/registry/services/specs/…`
     for _ in 0..2 {

@@ -46,6 +46,11 @@ impl Handle {
         Arc::new(self.path.clone())
     }
 
+    /// The names of the request path's layers, outermost first.
+    pub fn layers(&self) -> Vec<&'static str> {
+        self.path.layers()
+    }
+
     pub fn core(&self) -> &Arc<Core> {
         &self.core
     }

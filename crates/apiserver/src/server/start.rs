@@ -98,7 +98,7 @@ impl Server {
         let core = Arc::new(Core {
             streaming,
             documents: Documents::new(&config, &registry),
-            admission: admission,
+            admission,
             config,
             clock: clock.clone(),
             random: random.clone(),

@@ -41,7 +41,7 @@ impl Call {
     /// # Errors
     /// 405 when the resource does not have this verb.
     pub fn check_verb(&self, verbs: &[String]) -> Result<()> {
-        let known = verbs.iter().any(|verb| *verb == self.info.verb);
+        let known = verbs.contains(&self.info.verb);
         if known { Ok(()) } else { Err(ApiError::method_unknown()) }
     }
 

@@ -31,7 +31,8 @@ pub async fn serve(call: &Call) -> Result<Response> {
     let view = call.view()?;
     let media_type = view.stream_media_type();
     let stream = match begin(call, &options, selection).await? {
-        Start::Watching(snapshot, watcher) => {
+        Start::Watching(begun) => {
+            let (snapshot, watcher) = *begun;
             let watching = Watching::new(call, &options, view, snapshot, watcher)?;
             body::stream(watching.into_stream())
         }
@@ -48,7 +49,7 @@ pub async fn serve(call: &Call) -> Result<Response> {
 }
 
 enum Start {
-    Watching(Option<Snapshot>, Watcher),
+    Watching(Box<(Option<Snapshot>, Watcher)>),
     /// Told inside a stream that began well, as clients expect it.
     TooOld(ApiError),
 }
@@ -59,7 +60,7 @@ async fn begin(call: &Call, options: &ListOptions, selection: Selection) -> Resu
     match (options.send_initial_events, revision) {
         (None | Some(false), Some(revision)) if revision > 0 => {
             return Ok(match storage.cache.watch_after(revision, selection) {
-                Ok(watcher) => Start::Watching(None, watcher),
+                Ok(watcher) => Start::Watching(Box::new((None, watcher))),
                 Err(floor) => Start::TooOld(ApiError::expired(format!(
                     "too old resource version: {revision} ({floor})"
                 ))),
@@ -71,7 +72,7 @@ async fn begin(call: &Call, options: &ListOptions, selection: Selection) -> Resu
     }
     let (snapshot, watcher) = storage.cache.list_and_watch(selection);
     let wanted = options.send_initial_events != Some(false);
-    Ok(Start::Watching(wanted.then_some(snapshot), watcher))
+    Ok(Start::Watching(Box::new((wanted.then_some(snapshot), watcher))))
 }
 
 /// One running watch.
