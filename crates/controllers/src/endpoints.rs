@@ -66,7 +66,7 @@ impl Reconcile for Reconciler {
             }
             None => {
                 let created = api.create(&PostParams::default(), &wanted).await;
-                ignore(created, |error| client::is_namespace_terminating(error))?;
+                ignore(created, client::is_namespace_terminating)?;
             }
         }
         Ok(Next::AwaitChange)

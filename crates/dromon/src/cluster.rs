@@ -1,6 +1,8 @@
 //! A cluster on one machine: how its parts are put together.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -238,10 +240,12 @@ impl Parts<'_> {
             .context("setting up the pod network ended early")?
             .context("cannot set up the pod network")?;
         let images = runtime::images::Store::open(&self.layout.images(), self.clock.clone());
+        let images = images.context("cannot open the image store")?;
+        self.demo_image(&images);
         let config = runtime::Config {
             root: self.layout.runtime(),
             socket: self.layout.cri_socket(),
-            images: Arc::new(images.context("cannot open the image store")?),
+            images: Arc::new(images),
             network,
             clock: self.clock.clone(),
             random: self.random.clone(),
@@ -251,6 +255,17 @@ impl Parts<'_> {
             .context("cannot start the container runtime")?;
         self.vital("container runtime", async move { service.stopped().await.map_err(Into::into) });
         Ok(())
+    }
+
+    /// Imports the demo image beside the start; without it the cluster only lacks an example.
+    fn demo_image(&self, images: &runtime::images::Store) {
+        let (images, stamp) = (images.clone(), self.layout.runtime().join("demo.stamp"));
+        self.tasks.spawn("demo image", async move {
+            let imported = tokio::task::spawn_blocking(move || import_demo_image(&images, &stamp)).await;
+            if let Ok(Err(error)) = imported {
+                tracing::warn!(error = format!("{error:#}"), "cannot make the demo image");
+            }
+        });
     }
 
     fn kubelet(&self, server: &apiserver::Handle) {
@@ -282,4 +297,20 @@ impl Parts<'_> {
             kubelet::Kubelet::new(config).run(shutdown).await.map_err(Into::into)
         });
     }
+}
+
+/// Makes the demo image from this program, if it is another program than last time.
+fn import_demo_image(images: &runtime::images::Store, stamp: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let found = fs::metadata(&program).context("cannot look at this program")?;
+    let current = format!("{} {} {}", found.ino(), found.size(), found.mtime());
+    let known = images.index().context("cannot read the images")?.find(runtime::images::DEMO_IMAGE).is_some();
+    // No stamp yet is a first start.
+    if known && fs::read_to_string(stamp).is_ok_and(|last| last == current) {
+        return Ok(());
+    }
+    let archive = runtime::images::demo_archive(&program).context("cannot read this program")?;
+    images.import(&mut &archive[..], |_| {}).context("cannot import the demo image")?;
+    fs::write(stamp, current).context("cannot note the demo image")
 }
