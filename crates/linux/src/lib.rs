@@ -1,5 +1,12 @@
-//! Linux as the rest of the project sees it: safe wrappers, and the only home of `unsafe`.
+//! Linux through safe wrappers: processes, mounts, cgroups, capabilities, seccomp, network, descriptors over sockets.
 //!
-//! Decides nothing: it does what it is told and says what the kernel said.
+//! The only home of `unsafe`. Decides nothing, knows nothing of Kubernetes or containers, never sleeps.
+//! Reading order: [`process`], [`mount`], [`cgroup`], [`caps`], [`seccomp`], [`frames`], [`net`].
 
+pub mod caps;
+pub mod cgroup;
+pub mod frames;
+pub mod mount;
 pub mod net;
+pub mod process;
+pub mod seccomp;

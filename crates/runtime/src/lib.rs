@@ -4,3 +4,6 @@
 //! are the work of the single-threaded shim, which outlives the server.
 
 pub mod images;
+pub mod shim;
+
+pub use shim::shim_main;
