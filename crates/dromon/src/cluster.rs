@@ -56,6 +56,35 @@ pub fn network_config(layout: &Layout) -> network::Config {
     }
 }
 
+/// The runtime of this folder, its pod network ready.
+pub async fn runtime_config(
+    layout: &Layout,
+    pod_cidr: &str,
+    clock: &Clock,
+    random: &Random,
+) -> Result<runtime::Config> {
+    let network = Arc::new(network::Bridge::new(network_config(layout)));
+    let (cidr, set_up) = (pod_cidr.to_owned(), network.clone());
+    let set_up = tokio::task::spawn_blocking(move || network::PodNetwork::set_pod_cidr(&*set_up, &cidr));
+    set_up
+        .await
+        .context("setting up the pod network ended early")?
+        .context("cannot set up the pod network")?;
+    let images = runtime::images::Store::open(&layout.images(), clock.clone())
+        .context("cannot open the image store")?;
+    let program = std::env::current_exe().context("cannot find this program")?;
+    Ok(runtime::Config {
+        root: layout.runtime(),
+        socket: layout.cri_socket(),
+        cgroup_parent: format!("/{}", layout.cgroup()),
+        shim: vec![program.into(), "shim".into()],
+        images: Arc::new(images),
+        network,
+        clock: clock.clone(),
+        random: random.clone(),
+    })
+}
+
 /// Whether cni0 is another cluster's: ours is noted in our folder.
 fn bridge_is_taken(layout: &Layout) -> bool {
     std::path::Path::new("/sys/class/net/cni0").exists() && !layout.addresses().exists()
@@ -231,41 +260,28 @@ impl Parts<'_> {
     }
 
     async fn runtime(&self) -> Result<()> {
-        let network = Arc::new(network::Bridge::new(network_config(self.layout)));
-        let cidr = self.options.pod_cidr.clone();
-        let set_up = network.clone();
-        let set_up = tokio::task::spawn_blocking(move || network::PodNetwork::set_pod_cidr(&*set_up, &cidr));
-        set_up
-            .await
-            .context("setting up the pod network ended early")?
-            .context("cannot set up the pod network")?;
-        let images = runtime::images::Store::open(&self.layout.images(), self.clock.clone());
-        let images = images.context("cannot open the image store")?;
-        self.demo_image(&images);
-        let config = runtime::Config {
-            root: self.layout.runtime(),
-            socket: self.layout.cri_socket(),
-            images: Arc::new(images),
-            network,
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-        };
-        let service = runtime::Service::start(config, self.shutdown.clone())
-            .await
-            .context("cannot start the container runtime")?;
-        self.vital("container runtime", async move { service.stopped().await.map_err(Into::into) });
+        let config = runtime_config(self.layout, &self.options.pod_cidr, &self.clock, &self.random).await?;
+        self.demo_image()?;
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
+        let shutdown = self.shutdown.clone();
+        self.vital("container runtime", async move { Ok(runtime::serve(config, shutdown, ready).await?) });
+        // A runtime that does not come up has told its error already.
+        let _ = is_ready.await;
         Ok(())
     }
 
     /// Imports the demo image beside the start; without it the cluster only lacks an example.
-    fn demo_image(&self, images: &runtime::images::Store) {
-        let (images, stamp) = (images.clone(), self.layout.runtime().join("demo.stamp"));
+    fn demo_image(&self) -> Result<()> {
+        let images = runtime::images::Store::open(&self.layout.images(), self.clock.clone());
+        let images = images.context("cannot open the image store")?;
+        let stamp = self.layout.runtime().join("demo.stamp");
         self.tasks.spawn("demo image", async move {
             let imported = tokio::task::spawn_blocking(move || import_demo_image(&images, &stamp)).await;
             if let Ok(Err(error)) = imported {
                 tracing::warn!(error = format!("{error:#}"), "cannot make the demo image");
             }
         });
+        Ok(())
     }
 
     fn kubelet(&self, server: &apiserver::Handle) {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::mount::{UnmountFlags, unmount};
+use stdx::{Clock, Random};
 
-use crate::cluster::network_config;
+use crate::cluster::{network_config, runtime_config};
 use crate::layout::Layout;
 use crate::process;
 use crate::progress::say;
@@ -23,9 +24,20 @@ pub fn down(data_dir: &Path) -> Result<()> {
         process::stop(pid, PATIENCE)?;
         say("stopped the server");
     }
-    runtime::stop_all(&layout.runtime()).context("cannot stop the containers")?;
-    say("stopped the containers");
+    if layout.runtime().exists() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+        runtime.block_on(stop_containers(&layout))?;
+        say("stopped the containers");
+    }
     Ok(())
+}
+
+async fn stop_containers(layout: &Layout) -> Result<()> {
+    let (clock, random) = (Clock::system(), Random::system());
+    // Any range will do: addresses are given back by name.
+    let config = runtime_config(layout, "10.244.0.0/24", &clock, &random).await?;
+    runtime::stop_all(config).await.context("cannot stop the containers")
 }
 
 /// Everything that `up` ever made.

@@ -45,7 +45,9 @@ impl From<Error> for Status {
         let message = stdx::error_chain(&error);
         match &error {
             Error::NotFound { .. } | Error::Image(images::Error::NotFound { .. }) => Self::not_found(message),
-            Error::Invalid(_) | Error::Image(images::Error::InvalidReference { .. }) => Self::invalid_argument(message),
+            Error::Invalid(_) | Error::Image(images::Error::InvalidReference { .. }) => {
+                Self::invalid_argument(message)
+            }
             Error::State { .. } => Self::failed_precondition(message),
             Error::Timeout(_) => Self::deadline_exceeded(message),
             Error::Unsupported(_) => Self::unimplemented(message),

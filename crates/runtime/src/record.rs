@@ -81,7 +81,8 @@ impl Sandbox {
 
     pub fn namespaces(&self) -> v1::NamespaceOption {
         let linux = self.config.linux.as_ref();
-        let options = linux.and_then(|l| l.security_context.as_ref()).and_then(|s| s.namespace_options.clone());
+        let options =
+            linux.and_then(|l| l.security_context.as_ref()).and_then(|s| s.namespace_options.clone());
         options.unwrap_or_default()
     }
 
@@ -93,10 +94,6 @@ impl Sandbox {
 impl Container {
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
-    }
-
-    pub fn metadata(&self) -> v1::ContainerMetadata {
-        self.config.metadata.clone().unwrap_or_default()
     }
 }
 
@@ -127,7 +124,9 @@ mod message {
         to.serialize_str(&base64::engine::general_purpose::STANDARD.encode(message.encode_to_vec()))
     }
 
-    pub fn deserialize<'de, M: prost::Message + Default, D: Deserializer<'de>>(from: D) -> Result<M, D::Error> {
+    pub fn deserialize<'de, M: prost::Message + Default, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<M, D::Error> {
         let text = String::deserialize(from)?;
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(D::Error::custom)?;
         M::decode(bytes.as_slice()).map_err(D::Error::custom)

@@ -92,7 +92,8 @@ fn mounts(
         if found.iter().any(|mount| mount.target == Path::new(target)) {
             continue;
         }
-        let source = if name == "shm" && host_ipc { PathBuf::from(target) } else { places.sandbox.join(name) };
+        let source =
+            if name == "shm" && host_ipc { PathBuf::from(target) } else { places.sandbox.join(name) };
         found.push(BindMount { source, target: target.into(), ..BindMount::default() });
     }
     Ok(found)
@@ -144,12 +145,17 @@ fn process(
     oom_score_adj: i64,
 ) -> Result<Process, Error> {
     let capabilities = capabilities(security);
-    let ambient = security.capabilities.as_ref().map(|c| c.add_ambient_capabilities.clone()).unwrap_or_default();
+    let ambient =
+        security.capabilities.as_ref().map(|c| c.add_ambient_capabilities.clone()).unwrap_or_default();
     let profile = security.seccomp.as_ref().map(v1::SecurityProfile::profile_type);
     Ok(Process {
         args: arguments(config, rootfs)?,
         env: environment(config, sandbox, rootfs),
-        cwd: if config.working_dir.is_empty() { rootfs.working_dir.clone() } else { config.working_dir.clone() },
+        cwd: if config.working_dir.is_empty() {
+            rootfs.working_dir.clone()
+        } else {
+            config.working_dir.clone()
+        },
         user: user(security, rootfs),
         tty: config.tty,
         capabilities,
@@ -281,7 +287,18 @@ mod tests {
 
     #[test]
     fn signals_by_any_name() {
-        let names = ["SIGTERM", "TERM", "15", "", "SIGKILL", "SIGRTMIN+3", "SIGRTMINPLUS3", "SIGRTMAX", "SIGCLD", "x"];
+        let names = [
+            "SIGTERM",
+            "TERM",
+            "15",
+            "",
+            "SIGKILL",
+            "SIGRTMIN+3",
+            "SIGRTMINPLUS3",
+            "SIGRTMAX",
+            "SIGCLD",
+            "x",
+        ];
         let numbers = names.map(signal_number);
         assert_eq!(numbers, [15, 15, 15, 15, 9, 37, 37, 64, 17, 15]);
     }
@@ -291,8 +308,11 @@ mod tests {
         let image = Rootfs { entrypoint: vec!["e".into()], cmd: vec!["c".into()], ..Rootfs::default() };
         let check = |command: &[&str], args: &[&str], expected: &[&str]| {
             let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-            let config =
-                v1::ContainerConfig { command: own(command), args: own(args), ..v1::ContainerConfig::default() };
+            let config = v1::ContainerConfig {
+                command: own(command),
+                args: own(args),
+                ..v1::ContainerConfig::default()
+            };
             assert_eq!(arguments(&config, &image).unwrap(), own(expected));
         };
         check(&[], &[], &["e", "c"]);
@@ -310,7 +330,10 @@ mod tests {
                 drop_capabilities: own(drop),
                 add_ambient_capabilities: Vec::new(),
             };
-            capabilities(&v1::LinuxContainerSecurityContext { capabilities: Some(change), ..Default::default() })
+            capabilities(&v1::LinuxContainerSecurityContext {
+                capabilities: Some(change),
+                ..Default::default()
+            })
         };
         assert_eq!(check(&["NET_ADMIN"], &["ALL"]), ["NET_ADMIN"]);
         assert_eq!(check(&[], &[]).len(), linux::caps::DEFAULT.len());

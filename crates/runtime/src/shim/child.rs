@@ -72,8 +72,12 @@ impl From<linux::cgroup::Error> for Cause {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     /// With the terminal's master where there is one.
-    Ready { user: User },
-    Failed { message: String },
+    Ready {
+        user: User,
+    },
+    Failed {
+        message: String,
+    },
 }
 
 /// Moves this process through each door into a cgroup.
@@ -205,7 +209,8 @@ pub fn parse(names: &[String]) -> CapabilitySet {
 }
 
 fn exec(spec: &Process, env: &[String]) -> Result<std::convert::Infallible, StepError> {
-    let strings = |list: &[String]| list.iter().map(|s| CString::new(s.as_str())).collect::<Result<Vec<_>, _>>();
+    let strings =
+        |list: &[String]| list.iter().map(|s| CString::new(s.as_str())).collect::<Result<Vec<_>, _>>();
     let args = strings(&spec.args).map_err(io::Error::other).step("an argument contains a zero byte")?;
     let env_c = strings(env).map_err(io::Error::other).step("a variable contains a zero byte")?;
     let name = spec.args.first().map_or("", String::as_str);
@@ -229,7 +234,8 @@ fn find(name: &str, env: &[String]) -> Result<String, StepError> {
     let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
     let candidates = path.split(':').filter(|_| !name.is_empty()).map(|folder| format!("{folder}/{name}"));
     let executable = |file: &String| {
-        std::fs::metadata(file).is_ok_and(|m| m.is_file()) && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+        std::fs::metadata(file).is_ok_and(|m| m.is_file())
+            && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
     };
     candidates.into_iter().find(executable).ok_or_else(|| StepError::NotInPath { name: name.to_owned() })
 }

@@ -34,11 +34,13 @@ pub fn start(
     target: Option<Pid>,
     now: Timestamp,
 ) -> Result<Container, StepError> {
-    let mut streams = Streams { stdin_once: spec.stdin_once, terminal: spec.process.tty, ..Streams::default() };
+    let mut streams =
+        Streams { stdin_once: spec.stdin_once, terminal: spec.process.tty, ..Streams::default() };
     if let Some(path) = &spec.log {
         streams.log = Some(LogFile::open(path).step(&format!("cannot open the log {path:?}"))?);
     }
-    let stdio = if spec.process.tty { None } else { Some(pipes(&spec, &mut streams).step("cannot make pipes")?) };
+    let stdio =
+        if spec.process.tty { None } else { Some(pipes(&spec, &mut streams).step("cannot make pipes")?) };
     let cgroup = Cgroup::new(pod.hierarchies.clone(), &spec.cgroup);
     match launch::container(&spec, pod, target, stdio) {
         Ok(launched) => {

@@ -12,7 +12,7 @@ use linux::seccomp::{self, Filters};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
 
-use super::child::{self, Message, Step, StepError, Stdio};
+use super::child::{self, Message, Stdio, Step, StepError};
 use super::protocol::{ContainerSpec, PidMode, Process, User};
 use super::rootfs;
 
@@ -140,7 +140,9 @@ fn await_exec(socket: &UnixStream, pid: Pid) -> Result<Launched, StepError> {
     let mut launched = None;
     while let Some((body, fds)) = linux::frames::receive(socket.as_fd()).step("cannot hear from the child")? {
         match serde_json::from_slice(&body).map_err(io::Error::other).step("cannot understand the child")? {
-            Message::Ready { user } => launched = Some(Launched { pid, user, master: fds.into_iter().next() }),
+            Message::Ready { user } => {
+                launched = Some(Launched { pid, user, master: fds.into_iter().next() })
+            }
             Message::Failed { message } => {
                 reap(pid);
                 return Err(StepError::Told(message));

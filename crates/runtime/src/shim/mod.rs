@@ -61,8 +61,9 @@ fn set_up(dir: &Path) -> Result<server::Server, StepError> {
     // Without the right to a negative score the shim is as mortal as any process.
     child::set_oom_score(-998);
     let spec = std::fs::read(SPEC).step("cannot read the sandbox's description")?;
-    let spec: SandboxSpec =
-        serde_json::from_slice(&spec).map_err(io::Error::other).step("cannot understand the sandbox's description")?;
+    let spec: SandboxSpec = serde_json::from_slice(&spec)
+        .map_err(io::Error::other)
+        .step("cannot understand the sandbox's description")?;
     let signals = block_signals().step("cannot block signals")?;
     let hierarchies = Arc::new(Hierarchies::discover().step("cannot find the cgroups")?);
     let listener = listen().step("cannot listen")?;

@@ -74,7 +74,8 @@ fn prepare(spec: &SandboxSpec, doors: &[fs::File], dir: &Path) -> Result<(), Ste
 fn leave_the_host(dir: &Path) -> io::Result<()> {
     linux::mount::isolate()?;
     let attributes = linux::mount::Attributes { read_only: true, no_suid: true, no_dev: true, no_exec: true };
-    let root = linux::mount::new_filesystem("tmpfs", "pause", &[("size", "4k"), ("mode", "0555")], attributes)?;
+    let root =
+        linux::mount::new_filesystem("tmpfs", "pause", &[("size", "4k"), ("mode", "0555")], attributes)?;
     linux::mount::attach(root.as_fd(), dir)?;
     linux::mount::enter_root(dir)
 }
@@ -89,7 +90,10 @@ fn hold(ready: UnixStream) -> i32 {
         .and_then(|()| process::set_user(NOBODY, NOBODY, &[]))
         .and_then(|()| rustix::thread::set_no_new_privs(true).map_err(io::Error::from));
     if let Err(error) = quiet {
-        return report(&ready, &StepError::Failed { step: "cannot give up rights".to_owned(), source: error });
+        return report(
+            &ready,
+            &StepError::Failed { step: "cannot give up rights".to_owned(), source: error },
+        );
     }
     // The socket is closed with all the rest; `ready` is never dropped, as this function ends in _exit.
     std::mem::forget(ready);
@@ -108,7 +112,9 @@ fn hold(ready: UnixStream) -> i32 {
 
 fn reap() {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
+    {
+    }
 }
 
 fn report(socket: &UnixStream, error: &StepError) -> i32 {

@@ -153,20 +153,43 @@ pub enum Request {
     Watch,
     Start(Box<ContainerSpec>),
     /// To the container's first process.
-    Signal { id: String, signal: i32 },
+    Signal {
+        id: String,
+        signal: i32,
+    },
     /// Kills every process of a container.
-    Kill { id: String },
+    Kill {
+        id: String,
+    },
     /// Descriptors: stdin, stdout, stderr (with a terminal none, and the answer carries it). Answers
     /// [`Reply::Started`] and in the end [`Reply::Exited`]. Closing the connection kills the process.
-    Exec { id: String, process: Box<Process> },
+    Exec {
+        id: String,
+        process: Box<Process>,
+    },
     /// Descriptors in the order of the flags that are set.
-    Attach { id: String, stdin: bool, stdout: bool, stderr: bool },
-    Resize { id: String, rows: u16, columns: u16 },
-    ReopenLog { id: String },
+    Attach {
+        id: String,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+    },
+    Resize {
+        id: String,
+        rows: u16,
+        columns: u16,
+    },
+    ReopenLog {
+        id: String,
+    },
     /// Answers with a socket made in the pod's network namespace.
-    Socket { ipv6: bool },
+    Socket {
+        ipv6: bool,
+    },
     /// Forgets a container that has ended.
-    Forget { id: String },
+    Forget {
+        id: String,
+    },
     /// Kills everything and ends the shim; answered once all is dead.
     Shutdown,
 }

@@ -38,7 +38,9 @@ impl Server {
             Request::Signal { id, signal } => self.signal(number, &id, signal),
             Request::Kill { id } => self.kill(number, &id),
             Request::Exec { id, process } => self.exec(number, &id, &process, fds),
-            Request::Attach { id, stdin, stdout, stderr } => self.attach(number, &id, [stdin, stdout, stderr], fds),
+            Request::Attach { id, stdin, stdout, stderr } => {
+                self.attach(number, &id, [stdin, stdout, stderr], fds)
+            }
             Request::Resize { id, rows, columns } => self.resize(number, &id, rows, columns),
             Request::ReopenLog { id } => self.reopen_log(number, &id),
             Request::Socket { ipv6 } => self.socket(number, ipv6),
@@ -130,7 +132,13 @@ impl Server {
         Ok(())
     }
 
-    fn attach(&mut self, number: u64, id: &str, wanted: [bool; 3], fds: Vec<OwnedFd>) -> Result<(), StepError> {
+    fn attach(
+        &mut self,
+        number: u64,
+        id: &str,
+        wanted: [bool; 3],
+        fds: Vec<OwnedFd>,
+    ) -> Result<(), StepError> {
         self.running(id)?;
         let mut fds = fds.into_iter();
         let mut next = |wanted: bool| {
@@ -171,7 +179,8 @@ impl Server {
         let pause = self.pause.ok_or_else(|| told("the sandbox is not ready"))?;
         let path = |pid: &str| std::path::PathBuf::from(format!("/proc/{pid}/ns/net"));
         let own = std::fs::File::open(path("self")).step("cannot open the own network namespace")?;
-        let theirs = std::fs::File::open(path(&pause.to_string())).step("cannot open the pod's network namespace")?;
+        let theirs =
+            std::fs::File::open(path(&pause.to_string())).step("cannot open the pod's network namespace")?;
         setns(&theirs, CloneFlags::CLONE_NEWNET).step("cannot enter the pod's network namespace")?;
         let socket = make_socket(ipv6);
         setns(&own, CloneFlags::CLONE_NEWNET).step("cannot leave the pod's network namespace")?;

@@ -41,7 +41,8 @@ struct Node {
 
 /// Takes root, volumes and devices; runs in the host's mount namespace.
 pub fn take(spec: &ContainerSpec) -> Result<Taken, StepError> {
-    let root = clone_tree(&spec.rootfs).step(&format!("cannot open the root file system {:?}", spec.rootfs))?;
+    let root =
+        clone_tree(&spec.rootfs).step(&format!("cannot open the root file system {:?}", spec.rootfs))?;
     set_propagation(root.as_fd(), mount::Propagation::Private).step("cannot make the root private")?;
     let mut volumes = spec.mounts.iter().map(take_volume).collect::<Result<Vec<_>, _>>()?;
     // Parents first, or a volume would hide what was mounted below its place.
@@ -142,7 +143,8 @@ pub fn enter(taken: Taken, spec: &ContainerSpec, hierarchies: &Hierarchies) -> R
         hide(spec)?;
     }
     if spec.readonly_rootfs {
-        let root = rustix::fs::open("/", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, Mode::empty());
+        let root =
+            rustix::fs::open("/", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, Mode::empty());
         let root = root.step("cannot open the root")?;
         let attributes = Attributes { read_only: true, ..Attributes::default() };
         set_attributes(root.as_fd(), attributes, false).step("cannot make the root read-only")?;
@@ -159,7 +161,12 @@ fn kernel_filesystems(spec: &ContainerSpec, hierarchies: &Hierarchies) -> Result
     let pts = Attributes { no_dev: false, ..PLAIN };
     mount_new("proc", "/proc", &[], PLAIN)?;
     mount_new("tmpfs", "/dev", &[("mode", "0755"), ("size", "65536k")], dev)?;
-    mount_new("devpts", "/dev/pts", &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")], pts)?;
+    mount_new(
+        "devpts",
+        "/dev/pts",
+        &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")],
+        pts,
+    )?;
     mount_new("mqueue", "/dev/mqueue", &[], PLAIN)?;
     fs::create_dir_all("/dev/shm").step("cannot make /dev/shm")?;
     mount_new("sysfs", "/sys", &[], read_only)?;
@@ -173,13 +180,16 @@ fn cgroup_filesystems(hierarchies: &Hierarchies, attributes: Attributes) -> Resu
     mount_new("tmpfs", "/sys/fs/cgroup", &[("mode", "0755")], PLAIN)?;
     let mut seen: Vec<&Path> = Vec::new();
     for (controller, point) in hierarchies.v1() {
-        let name = point.file_name().map_or(controller.to_owned(), |name| name.to_string_lossy().into_owned());
+        let name =
+            point.file_name().map_or(controller.to_owned(), |name| name.to_string_lossy().into_owned());
         let folder = format!("/sys/fs/cgroup/{name}");
         if !seen.contains(&point) {
             seen.push(point);
             let mut options = vec![(controller, "")];
             // A hierarchy of several controllers is mounted by all their names.
-            options.extend(hierarchies.v1().filter(|(c, p)| *c != controller && *p == point).map(|(c, _)| (c, "")));
+            options.extend(
+                hierarchies.v1().filter(|(c, p)| *c != controller && *p == point).map(|(c, _)| (c, "")),
+            );
             mount_new("cgroup", &folder, &options, attributes)?;
         }
         if name != controller {
@@ -189,7 +199,12 @@ fn cgroup_filesystems(hierarchies: &Hierarchies, attributes: Attributes) -> Resu
     Ok(())
 }
 
-fn mount_new(kind: &str, path: &str, options: &[(&str, &str)], attributes: Attributes) -> Result<(), StepError> {
+fn mount_new(
+    kind: &str,
+    path: &str,
+    options: &[(&str, &str)],
+    attributes: Attributes,
+) -> Result<(), StepError> {
     let mounted = fs::create_dir_all(path)
         .and_then(|()| new_filesystem(kind, kind, options, attributes))
         .and_then(|fs| attach(fs.as_fd(), Path::new(path)));

@@ -207,7 +207,9 @@ impl Server {
             return self.finish(exec.connection, &Reply::Exited { code });
         }
         let now = self.clock.now();
-        let Some(container) = self.containers.values_mut().find(|c| c.pid == pid && c.is_running()) else { return };
+        let Some(container) = self.containers.values_mut().find(|c| c.pid == pid && c.is_running()) else {
+            return;
+        };
         let exit = container.ended(code, now);
         let id = container.spec.id.clone();
         self.tell(&Event::ContainerExited { id, exit });
@@ -215,7 +217,8 @@ impl Server {
 
     /// Tells every watcher; one that is gone or full is dropped and will ask for a snapshot again.
     fn tell(&mut self, event: &Event) {
-        let watchers: Vec<u64> = self.connections.iter().filter(|(_, c)| c.watches).map(|(n, _)| *n).collect();
+        let watchers: Vec<u64> =
+            self.connections.iter().filter(|(_, c)| c.watches).map(|(n, _)| *n).collect();
         for watcher in watchers {
             if !self.send(watcher, &Reply::Event(event.clone()), &[]) {
                 self.close(watcher);

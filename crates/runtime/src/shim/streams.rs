@@ -100,7 +100,8 @@ impl Streams {
     }
 
     fn write_log(&mut self, lines: &[u8]) {
-        if let Some(Err(error)) = self.log.as_mut().filter(|_| !lines.is_empty()).map(|log| log.write(lines)) {
+        if let Some(Err(error)) = self.log.as_mut().filter(|_| !lines.is_empty()).map(|log| log.write(lines))
+        {
             tracing::warn!(%error, "container log not written");
         }
     }

@@ -71,7 +71,10 @@ fn entry<'a>(file: &'a str, wanted: &str) -> Option<Entry<'a>> {
     };
     let number = wanted.parse::<u32>().ok();
     let mut entries: Vec<_> = file.lines().filter_map(parse).collect();
-    let at = entries.iter().position(|e| e.name == wanted).or(entries.iter().position(|e| Some(e.id) == number))?;
+    let at = entries
+        .iter()
+        .position(|e| e.name == wanted)
+        .or(entries.iter().position(|e| Some(e.id) == number))?;
     Some(entries.swap_remove(at))
 }
 

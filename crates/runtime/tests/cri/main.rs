@@ -1,0 +1,4 @@
+//! The runtime through its socket, with real sandboxes and containers. Needs root and a static busybox.
+
+mod harness;
+mod lifecycle;
