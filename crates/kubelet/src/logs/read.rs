@@ -202,6 +202,7 @@ fn reopened(path: &Path, open: &File) -> Result<Option<File>, ReadError> {
 struct Watch(AsyncFd<OwnedFd>);
 
 impl Watch {
+    #[allow(deprecated, reason = "an OwnedFd answers for itself; the replacement is unsafe")]
     fn new(path: &Path) -> Result<Self, ReadError> {
         let failed = |source: io::Error| ReadError::Watch { path: path.into(), source };
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?;

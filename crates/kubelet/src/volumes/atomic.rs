@@ -185,7 +185,7 @@ mod tests {
     fn swaps_whole_sets() {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |s| Timestamp::from_second(s).expect("in range");
-        let mut write = |files: &[(&str, &str)], s| {
+        let write = |files: &[(&str, &str)], s| {
             super::write(dir.path(), &payload(files), at(s), |_| Ok(())).expect("writes")
         };
         assert!(write(&[("a", "1"), ("d/b", "2")], 1));
