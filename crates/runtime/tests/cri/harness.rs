@@ -159,17 +159,11 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
         end_shims(self.folder.path());
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let own = hierarchy.path().join(self.name());
-            for pod in std::fs::read_dir(&own).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
-                for inner in std::fs::read_dir(pod.path()).into_iter().flatten().flatten() {
-                    let _ = std::fs::write(inner.path().join("cgroup.kill"), "1");
-                    let _ = std::fs::remove_dir(inner.path());
-                }
-                let _ = std::fs::remove_dir(pod.path());
-            }
-            let _ = std::fs::remove_dir(own);
-        }
+        let hierarchies = std::sync::Arc::new(linux::cgroup::Hierarchies::discover().unwrap());
+        let cgroup = linux::cgroup::Cgroup::new(hierarchies, &self.name());
+        let _ = cgroup.kill();
+        cgroup.wait_empty(Duration::from_secs(5));
+        let _ = cgroup.remove();
         let _ = linux::mount::unmount_below(self.folder.path());
     }
 }
