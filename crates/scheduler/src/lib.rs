@@ -15,6 +15,8 @@ pub mod cache;
 mod changes;
 mod config;
 pub mod cycle;
+#[cfg(test)]
+mod cycle_tests;
 mod fit_error;
 pub mod framework;
 mod labels;
@@ -25,6 +27,8 @@ pub mod pod_info;
 mod queue;
 mod resources;
 mod scheduler;
+#[cfg(test)]
+mod scheduler_tests;
 #[cfg(test)]
 mod testing;
 
