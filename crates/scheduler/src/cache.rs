@@ -136,7 +136,7 @@ impl Cache {
 
     /// The server says that the pod is on its node. Gives the state that was known before.
     pub fn set_pod(&mut self, pod: Arc<PodInfo>) -> Option<Arc<PodInfo>> {
-        let Some(node) = pod.node_name().map(str::to_owned) else { return None };
+        let node = pod.node_name()?.to_owned();
         let old = self.remove_pod(&pod.uid);
         self.place(pod, &node, false);
         old

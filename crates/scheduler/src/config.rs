@@ -48,8 +48,6 @@ pub struct PluginArgs {
     pub ignored_resources: Vec<String>,
     /// Prefixes (before the `/`) of such resources.
     pub ignored_resource_groups: Vec<String>,
-    /// What InterPodAffinity counts the required affinity of pods already there for; 1 if none.
-    pub hard_pod_affinity_weight: Option<i32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

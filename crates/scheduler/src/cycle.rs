@@ -46,7 +46,7 @@ pub struct Chosen {
 pub enum Failure {
     NoNodes,
     Unfit {
-        error: FitError,
+        error: Box<FitError>,
         preemption: Option<Preemption>,
     },
     /// A plugin failed.
@@ -191,7 +191,8 @@ impl Cycle {
                 Err(rejection) => diagnosis.post_filter_messages.push(rejection.message()),
             }
         }
-        Failure::Unfit { error: FitError { all_nodes: snapshot.nodes().len(), diagnosis }, preemption }
+        let error = Box::new(FitError { all_nodes: snapshot.nodes().len(), diagnosis });
+        Failure::Unfit { error, preemption }
     }
 }
 

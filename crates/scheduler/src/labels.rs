@@ -1,30 +1,10 @@
-//! Label selectors, node selectors, tolerations.
+//! Node selectors and tolerations.
 //!
 //! Upstream: component-helpers/scheduling/corev1.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::node_info::NodeInfo;
-
-#[allow(dead_code, reason = "for the plugins about other pods")]
-pub(crate) type Labels = BTreeMap<String, String>;
-
-/// Whether a label selector picks `labels`. No selector picks nothing, an empty one everything.
-#[allow(dead_code, reason = "for the plugins about other pods")]
-pub(crate) fn selects(selector: Option<&LabelSelector>, labels: Option<&Labels>) -> bool {
-    let Some(selector) = selector else { return false };
-    let none = Labels::new();
-    let labels = labels.unwrap_or(&none);
-    let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
-    exact
-        && selector.match_expressions.iter().flatten().all(|requirement| {
-            let values = requirement.values.as_deref().unwrap_or_default();
-            holds(&requirement.operator, values, labels.get(&requirement.key).map(String::as_str))
-        })
-}
 
 /// Whether a node satisfies a term; an empty term picks no node.
 pub(crate) fn term_selects(term: &NodeSelectorTerm, node: &NodeInfo) -> bool {
