@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::link::Replies;
 use crate::node::Node;
 use crate::shim::protocol::{Reply, Request};
+use crate::streaming::Wants;
 
 /// What a caller of ExecSync gets at most of each stream; the rest is read and dropped.
 const MOST_OUTPUT: usize = 16 << 20;
@@ -28,8 +29,8 @@ pub(crate) struct Running {
 /// Our ends of a process's streams.
 pub(crate) struct Pipes {
     pub stdin: Option<pipe::Sender>,
-    pub stdout: pipe::Receiver,
-    pub stderr: pipe::Receiver,
+    pub stdout: Option<pipe::Receiver>,
+    pub stderr: Option<pipe::Receiver>,
 }
 
 impl Running {
@@ -50,9 +51,9 @@ impl Node {
         &self,
         id: &str,
         command: &[String],
-        stdin: bool,
+        wants: Wants,
     ) -> Result<(Running, Pipes), Error> {
-        let (pipes, theirs) = make_pipes(stdin).map_err(Error::io("cannot make pipes"))?;
+        let (pipes, theirs) = make_pipes(wants).map_err(Error::io("cannot make pipes"))?;
         Ok((self.exec(id, command, false, theirs.into()).await?, pipes))
     }
 
@@ -83,7 +84,8 @@ impl Node {
         if request.cmd.is_empty() {
             return Err(Error::Invalid("exec command is empty".to_owned()));
         }
-        let (running, pipes) = self.exec_piped(&request.container_id, &request.cmd, false).await?;
+        let wants = Wants { stdout: true, stderr: true, ..Wants::default() };
+        let (running, pipes) = self.exec_piped(&request.container_id, &request.cmd, wants).await?;
         let collected = collect(running, pipes);
         match u64::try_from(request.timeout) {
             Ok(seconds @ 1..) => tokio::select! {
@@ -119,7 +121,8 @@ async fn collect(mut running: Running, pipes: Pipes) -> Result<v1::ExecSyncRespo
     Ok(v1::ExecSyncResponse { stdout, stderr, exit_code })
 }
 
-async fn read_most(mut from: impl AsyncRead + Unpin, into: &mut Vec<u8>) {
+async fn read_most(from: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
     let mut buffer = vec![0u8; 32 << 10];
     // The end of a pipe, however it comes, is the end of the output.
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
@@ -128,22 +131,25 @@ async fn read_most(mut from: impl AsyncRead + Unpin, into: &mut Vec<u8>) {
     }
 }
 
-/// Our ends and the process's ends.
-fn make_pipes(stdin: bool) -> io::Result<(Pipes, [OwnedFd; 3])> {
-    let (input, our_input) = if stdin {
+/// Our ends and the process's ends; what is not wanted leads nowhere.
+fn make_pipes(wants: Wants) -> io::Result<(Pipes, [OwnedFd; 3])> {
+    let (input, stdin) = if wants.stdin {
         let (reader, writer) = io::pipe()?;
         (reader.into(), Some(sender(writer.into())?))
     } else {
         (std::fs::File::open("/dev/null")?.into(), None)
     };
-    let (out_reader, out_writer) = io::pipe()?;
-    let (err_reader, err_writer) = io::pipe()?;
-    let pipes = Pipes {
-        stdin: our_input,
-        stdout: receiver(out_reader.into())?,
-        stderr: receiver(err_reader.into())?,
-    };
-    Ok((pipes, [input, out_writer.into(), err_writer.into()]))
+    let (stdout, output) = open_output(wants.stdout)?;
+    let (stderr, errors) = open_output(wants.stderr)?;
+    Ok((Pipes { stdin, stdout, stderr }, [input, output, errors]))
+}
+
+fn open_output(wanted: bool) -> io::Result<(Option<pipe::Receiver>, OwnedFd)> {
+    if !wanted {
+        return Ok((None, std::fs::File::options().write(true).open("/dev/null")?.into()));
+    }
+    let (reader, writer) = io::pipe()?;
+    Ok((Some(receiver(reader.into())?), writer.into()))
 }
 
 /// The writing end of a pipe for async code.

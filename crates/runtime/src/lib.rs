@@ -15,11 +15,13 @@ mod record;
 mod restore;
 mod sandboxes;
 mod service;
+mod sessions;
 pub mod shim;
 mod spec;
 mod stats;
 mod stop;
 pub mod streaming;
+mod terminal;
 mod view;
 mod watch;
 
@@ -27,12 +29,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use cri::v1::image_service_server::ImageServiceServer;
 use cri::v1::runtime_service_server::RuntimeServiceServer;
 use linux::cgroup::Hierarchies;
 use stdx::{Shutdown, Tasks};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 
 use node::Node;
@@ -59,10 +62,12 @@ pub async fn serve(
     fs::create_dir_all(&config.root).map_err(Error::io(format!("cannot make {:?}", config.root)))?;
     let hierarchies = Hierarchies::discover()?;
     let tasks = Tasks::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::io("cannot listen for streams"))?;
-    let address = listener.local_addr().map_err(Error::io("cannot listen for streams"))?;
-    let streaming = streaming::Streaming::new(address);
-    let node = Node::new(config, hierarchies, streaming, tasks.clone(), shutdown.clone());
+    let node = Node::new(config, hierarchies, tasks.clone(), shutdown.clone());
+    let (clock, random) = (node.config.clock.clone(), node.config.random.clone());
+    let streaming =
+        streaming::Server::start(Arc::new(node.clone()), clock, random, tasks.clone(), shutdown.clone())
+            .await;
+    let streaming = Arc::new(streaming.map_err(Error::io("cannot listen for streams"))?);
     node.restore().await?;
     let socket =
         bind(&node.config.socket).map_err(Error::io(format!("cannot bind {:?}", node.config.socket)))?;
@@ -70,7 +75,7 @@ pub async fn serve(
     let _ = ready.send(());
     let served = tonic::transport::Server::builder()
         .add_service(
-            RuntimeServiceServer::new(service::RuntimeServer(node.clone()))
+            RuntimeServiceServer::new(service::RuntimeServer { node: node.clone(), streaming })
                 .max_decoding_message_size(MAX_MESSAGE),
         )
         .add_service(

@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::images::Images;
 use crate::link::Link;
 use crate::record::{self, Container, Sandbox};
-use crate::streaming::Streaming;
 
 /// What a runtime is made from.
 #[derive(Clone)]
@@ -44,7 +43,6 @@ pub(crate) struct Inner {
     pub hierarchies: Arc<Hierarchies>,
     pub tasks: Tasks,
     pub shutdown: Shutdown,
-    pub streaming: Streaming,
     known: Mutex<Known>,
     events: broadcast::Sender<v1::ContainerEventResponse>,
     /// Moves with every change of a state.
@@ -69,20 +67,13 @@ impl std::ops::Deref for Node {
 }
 
 impl Node {
-    pub(crate) fn new(
-        config: Config,
-        hierarchies: Hierarchies,
-        streaming: Streaming,
-        tasks: Tasks,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(crate) fn new(config: Config, hierarchies: Hierarchies, tasks: Tasks, shutdown: Shutdown) -> Self {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         Self(Arc::new(Inner {
             config,
             hierarchies: Arc::new(hierarchies),
             tasks,
             shutdown,
-            streaming,
             known: Mutex::default(),
             events,
             changes: watch::Sender::new(0),

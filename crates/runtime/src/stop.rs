@@ -7,7 +7,6 @@ use stdx::{Shutdown, Tasks};
 
 use crate::error::Error;
 use crate::node::{Config, Node};
-use crate::streaming::Streaming;
 
 /// Stops and removes every sandbox with all its containers. The caller makes sure that no server uses the root.
 ///
@@ -19,8 +18,7 @@ pub async fn stop_all(config: Config) -> Result<(), Error> {
     }
     let (trigger, shutdown) = Shutdown::new();
     let tasks = Tasks::new();
-    let nobody = Streaming::new(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
-    let node = Node::new(config, Hierarchies::discover()?, nobody, tasks.clone(), shutdown);
+    let node = Node::new(config, Hierarchies::discover()?, tasks.clone(), shutdown);
     node.restore().await?;
     let ids: Vec<String> = node.sandboxes().into_iter().map(|sandbox| sandbox.id).collect();
     let removals = ids.iter().map(|id| async {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cri::v1::runtime_service_server::RuntimeService;
@@ -12,10 +13,13 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::node::Node;
-use crate::streaming::Session;
+use crate::streaming::{Server, Wants};
 use crate::view;
 
-pub(crate) struct RuntimeServer(pub Node);
+pub(crate) struct RuntimeServer {
+    pub node: Node,
+    pub streaming: Arc<Server>,
+}
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
@@ -31,12 +35,12 @@ fn once<T: Send + 'static>(full: bool, message: T) -> Streamed<T> {
 
 impl RuntimeServer {
     fn list_sandboxes(&self, filter: Option<&v1::PodSandboxFilter>) -> Vec<v1::PodSandbox> {
-        let sandboxes = self.0.sandboxes();
+        let sandboxes = self.node.sandboxes();
         sandboxes.iter().filter(|s| view::sandbox_matches(s, filter)).map(view::sandbox).collect()
     }
 
     fn list_containers_by(&self, filter: Option<&v1::ContainerFilter>) -> Vec<v1::Container> {
-        let containers = self.0.containers();
+        let containers = self.node.containers();
         containers.iter().filter(|c| view::container_matches(c, filter)).map(view::container).collect()
     }
 }
@@ -58,7 +62,7 @@ impl RuntimeService for RuntimeServer {
     ) -> Answer<v1::RunPodSandboxResponse> {
         let request = request.into_inner();
         let config = request.config.ok_or_else(|| Status::invalid_argument("sandbox config is missing"))?;
-        let pod_sandbox_id = self.0.run_sandbox(config, request.runtime_handler).await?;
+        let pod_sandbox_id = self.node.run_sandbox(config, request.runtime_handler).await?;
         answer(v1::RunPodSandboxResponse { pod_sandbox_id })
     }
 
@@ -66,7 +70,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::StopPodSandboxRequest>,
     ) -> Answer<v1::StopPodSandboxResponse> {
-        self.0.stop_sandbox(&request.get_ref().pod_sandbox_id).await?;
+        self.node.stop_sandbox(&request.get_ref().pod_sandbox_id).await?;
         answer(v1::StopPodSandboxResponse {})
     }
 
@@ -74,7 +78,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::RemovePodSandboxRequest>,
     ) -> Answer<v1::RemovePodSandboxResponse> {
-        self.0.remove_sandbox(&request.get_ref().pod_sandbox_id).await?;
+        self.node.remove_sandbox(&request.get_ref().pod_sandbox_id).await?;
         answer(v1::RemovePodSandboxResponse {})
     }
 
@@ -82,7 +86,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::PodSandboxStatusRequest>,
     ) -> Answer<v1::PodSandboxStatusResponse> {
-        let sandbox = self.0.sandbox(&request.get_ref().pod_sandbox_id)?;
+        let sandbox = self.node.sandbox(&request.get_ref().pod_sandbox_id)?;
         let mut info = HashMap::new();
         if request.get_ref().verbose {
             info.insert("info".to_owned(), serde_json::json!({"pid": sandbox.pause}).to_string());
@@ -91,12 +95,12 @@ impl RuntimeService for RuntimeServer {
             status: Some(view::sandbox_status(&sandbox)),
             info,
             containers_statuses: self
-                .0
+                .node
                 .containers_of(&sandbox.id)
                 .iter()
                 .map(view::container_status)
                 .collect(),
-            timestamp: self.0.now(),
+            timestamp: self.node.now(),
         })
     }
 
@@ -121,7 +125,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::CreateContainerRequest>,
     ) -> Answer<v1::CreateContainerResponse> {
-        let container_id = self.0.create_container(request.into_inner()).await?;
+        let container_id = self.node.create_container(request.into_inner()).await?;
         answer(v1::CreateContainerResponse { container_id })
     }
 
@@ -129,7 +133,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::StartContainerRequest>,
     ) -> Answer<v1::StartContainerResponse> {
-        self.0.start_container(&request.get_ref().container_id).await?;
+        self.node.start_container(&request.get_ref().container_id).await?;
         answer(v1::StartContainerResponse {})
     }
 
@@ -139,7 +143,7 @@ impl RuntimeService for RuntimeServer {
     ) -> Answer<v1::StopContainerResponse> {
         let request = request.into_inner();
         let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0));
-        self.0.stop_container(&request.container_id, grace).await?;
+        self.node.stop_container(&request.container_id, grace).await?;
         answer(v1::StopContainerResponse {})
     }
 
@@ -147,7 +151,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::RemoveContainerRequest>,
     ) -> Answer<v1::RemoveContainerResponse> {
-        self.0.remove_container(&request.get_ref().container_id).await?;
+        self.node.remove_container(&request.get_ref().container_id).await?;
         answer(v1::RemoveContainerResponse {})
     }
 
@@ -174,7 +178,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::ContainerStatusRequest>,
     ) -> Answer<v1::ContainerStatusResponse> {
-        let container = self.0.container(&request.get_ref().container_id)?;
+        let container = self.node.container(&request.get_ref().container_id)?;
         let mut info = HashMap::new();
         if request.get_ref().verbose {
             let pid = match container.state {
@@ -192,7 +196,7 @@ impl RuntimeService for RuntimeServer {
         request: Request<v1::UpdateContainerResourcesRequest>,
     ) -> Answer<v1::UpdateContainerResourcesResponse> {
         let request = request.into_inner();
-        self.0.update_resources(&request.container_id, &request.linux.unwrap_or_default())?;
+        self.node.update_resources(&request.container_id, &request.linux.unwrap_or_default())?;
         answer(v1::UpdateContainerResourcesResponse {})
     }
 
@@ -200,28 +204,28 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::ReopenContainerLogRequest>,
     ) -> Answer<v1::ReopenContainerLogResponse> {
-        self.0.reopen_log(&request.get_ref().container_id).await?;
+        self.node.reopen_log(&request.get_ref().container_id).await?;
         answer(v1::ReopenContainerLogResponse {})
     }
 
     async fn exec_sync(&self, request: Request<v1::ExecSyncRequest>) -> Answer<v1::ExecSyncResponse> {
-        answer(self.0.exec_sync(request.get_ref()).await?)
+        answer(self.node.exec_sync(request.get_ref()).await?)
     }
 
     async fn exec(&self, request: Request<v1::ExecRequest>) -> Answer<v1::ExecResponse> {
         let request = request.into_inner();
-        self.0.running(&request.container_id)?;
-        answer(v1::ExecResponse {
-            url: self.0.streaming.admit(&self.0.config.random, Session::Exec(request)),
-        })
+        self.node.running(&request.container_id)?;
+        let v1::ExecRequest { stdin, stdout, stderr, tty, .. } = request;
+        let wants = Wants { stdin, stdout, stderr, tty };
+        answer(v1::ExecResponse { url: self.streaming.exec(&request.container_id, &request.cmd, wants) })
     }
 
     async fn attach(&self, request: Request<v1::AttachRequest>) -> Answer<v1::AttachResponse> {
         let request = request.into_inner();
-        self.0.running(&request.container_id)?;
-        answer(v1::AttachResponse {
-            url: self.0.streaming.admit(&self.0.config.random, Session::Attach(request)),
-        })
+        self.node.running(&request.container_id)?;
+        let v1::AttachRequest { stdin, stdout, stderr, tty, .. } = request;
+        let wants = Wants { stdin, stdout, stderr, tty };
+        answer(v1::AttachResponse { url: self.streaming.attach(&request.container_id, wants) })
     }
 
     async fn port_forward(
@@ -229,11 +233,11 @@ impl RuntimeService for RuntimeServer {
         request: Request<v1::PortForwardRequest>,
     ) -> Answer<v1::PortForwardResponse> {
         let request = request.into_inner();
-        let sandbox = self.0.sandbox(&request.pod_sandbox_id)?;
+        let sandbox = self.node.sandbox(&request.pod_sandbox_id)?;
         if !sandbox.is_ready() {
             return Err(Error::State { kind: "sandbox", id: sandbox.id, wanted: "running" }.into());
         }
-        let url = self.0.streaming.admit(&self.0.config.random, Session::PortForward(request));
+        let url = self.streaming.port_forward(&sandbox.id, &request.port);
         answer(v1::PortForwardResponse { url })
     }
 
@@ -241,15 +245,15 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::ContainerStatsRequest>,
     ) -> Answer<v1::ContainerStatsResponse> {
-        let container = self.0.container(&request.get_ref().container_id)?;
-        answer(v1::ContainerStatsResponse { stats: Some(self.0.container_stats(&container).await) })
+        let container = self.node.container(&request.get_ref().container_id)?;
+        answer(v1::ContainerStatsResponse { stats: Some(self.node.container_stats(&container).await) })
     }
 
     async fn list_container_stats(
         &self,
         request: Request<v1::ListContainerStatsRequest>,
     ) -> Answer<v1::ListContainerStatsResponse> {
-        let stats = self.0.list_container_stats(request.get_ref().filter.as_ref()).await;
+        let stats = self.node.list_container_stats(request.get_ref().filter.as_ref()).await;
         answer(v1::ListContainerStatsResponse { stats })
     }
 
@@ -259,7 +263,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::StreamContainerStatsRequest>,
     ) -> Answer<Self::StreamContainerStatsStream> {
-        let container_stats = self.0.list_container_stats(request.get_ref().filter.as_ref()).await;
+        let container_stats = self.node.list_container_stats(request.get_ref().filter.as_ref()).await;
         answer(once(!container_stats.is_empty(), v1::StreamContainerStatsResponse { container_stats }))
     }
 
@@ -267,15 +271,15 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::PodSandboxStatsRequest>,
     ) -> Answer<v1::PodSandboxStatsResponse> {
-        let sandbox = self.0.sandbox(&request.get_ref().pod_sandbox_id)?;
-        answer(v1::PodSandboxStatsResponse { stats: Some(self.0.sandbox_stats(&sandbox).await) })
+        let sandbox = self.node.sandbox(&request.get_ref().pod_sandbox_id)?;
+        answer(v1::PodSandboxStatsResponse { stats: Some(self.node.sandbox_stats(&sandbox).await) })
     }
 
     async fn list_pod_sandbox_stats(
         &self,
         request: Request<v1::ListPodSandboxStatsRequest>,
     ) -> Answer<v1::ListPodSandboxStatsResponse> {
-        let stats = self.0.list_sandbox_stats(request.get_ref().filter.as_ref()).await;
+        let stats = self.node.list_sandbox_stats(request.get_ref().filter.as_ref()).await;
         answer(v1::ListPodSandboxStatsResponse { stats })
     }
 
@@ -285,7 +289,7 @@ impl RuntimeService for RuntimeServer {
         &self,
         request: Request<v1::StreamPodSandboxStatsRequest>,
     ) -> Answer<Self::StreamPodSandboxStatsStream> {
-        let pod_sandbox_stats = self.0.list_sandbox_stats(request.get_ref().filter.as_ref()).await;
+        let pod_sandbox_stats = self.node.list_sandbox_stats(request.get_ref().filter.as_ref()).await;
         answer(once(!pod_sandbox_stats.is_empty(), v1::StreamPodSandboxStatsResponse { pod_sandbox_stats }))
     }
 
@@ -295,14 +299,14 @@ impl RuntimeService for RuntimeServer {
     ) -> Answer<v1::UpdateRuntimeConfigResponse> {
         let network = request.into_inner().runtime_config.and_then(|c| c.network_config).unwrap_or_default();
         if !network.pod_cidr.is_empty() {
-            let set = self.0.config.network.set_pod_cidr(&network.pod_cidr);
+            let set = self.node.config.network.set_pod_cidr(&network.pod_cidr);
             set.map_err(|error| Status::unknown(stdx::error_chain(&error)))?;
         }
         answer(v1::UpdateRuntimeConfigResponse {})
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        let network = self.0.config.network.not_ready();
+        let network = self.node.config.network.not_ready();
         let reason = if network.is_some() { "NetworkPluginNotReady" } else { "" };
         let conditions = vec![
             v1::RuntimeCondition { r#type: "RuntimeReady".to_owned(), status: true, ..Default::default() },
@@ -342,8 +346,8 @@ impl RuntimeService for RuntimeServer {
         &self,
         _: Request<v1::GetEventsRequest>,
     ) -> Answer<Self::GetContainerEventsStream> {
-        let shutdown = self.0.shutdown.clone();
-        let events = BroadcastStream::new(self.0.events()).map(|event| {
+        let shutdown = self.node.shutdown.clone();
+        let events = BroadcastStream::new(self.node.events()).map(|event| {
             // Who missed some has to list: the end of the stream says so.
             event.map_err(|_| Status::data_loss("events were missed"))
         });
@@ -386,7 +390,8 @@ impl RuntimeService for RuntimeServer {
         request: Request<v1::UpdatePodSandboxResourcesRequest>,
     ) -> Answer<v1::UpdatePodSandboxResourcesResponse> {
         let request = request.into_inner();
-        self.0.update_sandbox_resources(&request.pod_sandbox_id, &request.resources.unwrap_or_default())?;
+        self.node
+            .update_sandbox_resources(&request.pod_sandbox_id, &request.resources.unwrap_or_default())?;
         answer(v1::UpdatePodSandboxResourcesResponse {})
     }
 }
