@@ -1,6 +1,6 @@
 //! What all parts of one kubelet share.
 
-use client::{EventType, Hub, Recorder, Store};
+use client::{EventType, Recorder, Store};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use stdx::{Shutdown, Tasks};
 use tokio::sync::OnceCell;
@@ -16,7 +16,6 @@ use crate::volumes::set_up::Volumes;
 pub(crate) struct Context {
     pub config: Config,
     pub cri: Cri,
-    pub hub: Hub,
     pub recorder: Recorder,
     pub tasks: Tasks,
     pub shutdown: Shutdown,

@@ -103,7 +103,6 @@ fn context(config: Config, workers: &Workers, tasks: &Tasks, shutdown: &Shutdown
         statuses: Statuses::new(client, clock, tasks.clone(), shutdown.clone()),
         capacity: Capacity::measure(&config.root),
         runtime_name: tokio::sync::OnceCell::new(),
-        hub,
         config,
     }
 }

@@ -125,11 +125,8 @@ fn will_wait(
 
 fn from_record(facts: &Facts<'_>, container: &Container, record: &ContainerRecord) -> ContainerStatus {
     let id = format!("{}://{}", facts.runtime_name, record.id);
-    let image = if record.image.is_empty() {
-        container.image.clone().unwrap_or_default()
-    } else {
-        record.image.clone()
-    };
+    let nameless = record.image.is_empty() || record.image.starts_with("sha256:");
+    let image = if nameless { container.image.clone().unwrap_or_default() } else { record.image.clone() };
     ContainerStatus {
         name: container.name.clone(),
         container_id: Some(id),

@@ -37,6 +37,6 @@ pub(crate) async fn run(
     };
     match finding {
         Finding::Good(_) => Ok(()),
-        Finding::Bad(why) => Err(why),
+        Finding::Bad(why) | Finding::Untried(why) => Err(why),
     }
 }

@@ -26,6 +26,8 @@ const LONGEST: usize = 10 << 10;
 pub(crate) enum Finding {
     Good(String),
     Bad(String),
+    /// It could not be tried: neither good nor bad.
+    Untried(String),
 }
 
 pub(crate) async fn exec(cri: &Cri, id: &str, action: &ExecAction, timeout: Duration) -> Finding {
@@ -37,7 +39,8 @@ pub(crate) async fn exec(cri: &Cri, id: &str, action: &ExecAction, timeout: Dura
             output.truncate(output.floor_char_boundary(LONGEST));
             if done.exit_code == 0 { Finding::Good(output) } else { Finding::Bad(output) }
         }
-        Err(error) => Finding::Bad(format!("command timed out or could not run: {}", error.said())),
+        Err(error) if error.is_timeout() => Finding::Bad(format!("command timed out: {}", error.said())),
+        Err(error) => Finding::Untried(error.said()),
     }
 }
 

@@ -128,8 +128,8 @@ impl<F: Fn()> Prober<'_, F> {
         let mut streak = Streak::default();
         loop {
             let finding = self.look(target).await;
-            let outcome = self.report(&finding);
-            if let Some(verdict) = streak.observe(outcome, &self.timing) {
+            let verdict = self.report(&finding).and_then(|outcome| streak.observe(outcome, &self.timing));
+            if let Some(verdict) = verdict {
                 if self.results.set(&target.id, self.kind, verdict) {
                     (self.changed)();
                 }
@@ -167,21 +167,20 @@ impl<F: Fn()> Prober<'_, F> {
         self.timing.initial_delay.saturating_sub(passed)
     }
 
-    fn report(&self, finding: &Finding) -> Outcome {
-        match finding {
-            Finding::Good(_) => Outcome::Success,
+    /// `None` if nothing was learnt.
+    fn report(&self, finding: &Finding) -> Option<Outcome> {
+        let (outcome, message) = match finding {
+            Finding::Good(_) => return Some(Outcome::Success),
             Finding::Bad(output) => {
-                let message = format!("{} probe failed: {output}", self.kind.title());
-                self.context.container_event(
-                    self.pod,
-                    &self.container.name,
-                    EventType::Warning,
-                    "Unhealthy",
-                    message,
-                );
-                Outcome::Failure
+                (Some(Outcome::Failure), format!("{} probe failed: {output}", self.kind.title()))
             }
-        }
+            Finding::Untried(why) => {
+                (None, format!("{} probe errored and resulted in unknown state: {why}", self.kind.title()))
+            }
+        };
+        let name = &self.container.name;
+        self.context.container_event(self.pod, name, EventType::Warning, "Unhealthy", message);
+        outcome
     }
 
     async fn look(&self, target: &Target) -> Finding {

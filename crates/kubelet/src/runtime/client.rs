@@ -20,8 +20,6 @@ use super::state::{ContainerRecord, LinuxUser, PodRuntime, Run, Sandbox, Termina
 pub(crate) enum CriError {
     #[error("the container runtime refused {call}")]
     Refused { call: &'static str, source: Box<tonic::Status> },
-    #[error("the container runtime answered {call} without {field}")]
-    Incomplete { call: &'static str, field: &'static str },
 }
 
 impl CriError {
@@ -31,8 +29,11 @@ impl CriError {
             Self::Refused { source, .. } => {
                 format!("rpc error: code = {} desc = {}", code_name(source.code()), source.message())
             }
-            Self::Incomplete { .. } => self.to_string(),
         }
+    }
+
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if source.code() == tonic::Code::DeadlineExceeded)
     }
 
     pub fn is_not_found(&self) -> bool {
@@ -315,7 +316,7 @@ fn record(status: pb::ContainerStatus, sandbox: String) -> ContainerRecord {
         exit_code: status.exit_code,
         reason: status.reason,
         message: status.message,
-        image: status.image.map(|i| i.image).unwrap_or_default(),
+        image: status.image.map(named).unwrap_or_default(),
         image_ref: status.image_ref,
         hash: annotations.get(labels::HASH).cloned().unwrap_or_default(),
         // A container without the annotation is somebody else's; its attempt says the same.
@@ -338,6 +339,11 @@ fn record(status: pb::ContainerStatus, sandbox: String) -> ContainerRecord {
         mounts: status.mounts.into_iter().map(|m| (m.container_path, m.readonly)).collect(),
         id: status.id,
     }
+}
+
+/// The name that the pod used, if the runtime kept it; what it runs by may be a digest.
+fn named(image: pb::ImageSpec) -> String {
+    if image.user_specified_image.is_empty() { image.image } else { image.user_specified_image }
 }
 
 fn run(state: i32) -> Run {
