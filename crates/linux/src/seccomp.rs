@@ -71,7 +71,7 @@ impl Filters {
     /// Loads the filters into this thread. Needs CAP_SYS_ADMIN or no_new_privs; stays over exec.
     pub fn load(&self) -> io::Result<()> {
         // Each filter is loaded under the ones before it, and these have to let `seccomp` through: they do.
-        self.0.iter().try_for_each(|filter| load(filter))
+        self.0.iter().try_for_each(load)
     }
 }
 

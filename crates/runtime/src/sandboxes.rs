@@ -56,7 +56,7 @@ impl Node {
         let given = config.linux.as_ref().map(|l| l.cgroup_parent.clone()).unwrap_or_default();
         let cgroup_parent =
             if given.is_empty() { format!("{}/pod{uid}", self.config.cgroup_parent) } else { given };
-        let owns_cgroup_parent = !self.cgroup(&cgroup_parent).exists();
+        let owns_cgroup_parent = self.owns(&cgroup_parent);
         let (id, created_at) = (self.new_id(), self.now());
         Sandbox {
             id,
@@ -67,6 +67,12 @@ impl Node {
             owns_cgroup_parent,
             ..Sandbox::default()
         }
+    }
+
+    /// What is not there will be ours, and what an earlier sandbox of the pod made is handed on.
+    fn owns(&self, cgroup: &str) -> bool {
+        let inherited = self.sandboxes().iter().any(|s| s.cgroup_parent == cgroup && s.owns_cgroup_parent);
+        inherited || !self.cgroup(cgroup).exists()
     }
 
     async fn make_sandbox(&self, sandbox: &mut Sandbox) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //! A [`Cgroup`] is one path that is made in every mounted hierarchy. What a version lacks is left out, never
 //! an error: a limit that cannot be set is.
 
+mod devices;
 mod stats;
 mod v1;
 mod v2;
@@ -187,9 +188,13 @@ impl Cgroup {
 
     /// Allows the usual devices and `extra` (version 1 lines as `c 1:3 rwm`) and no other.
     pub fn restrict_devices(&self, extra: &[String]) -> Result<(), Error> {
-        match self.v1_dir("devices") {
-            Some(dir) => v1::restrict_devices(&dir, extra),
-            None => Ok(()),
+        let rules = v1::DEVICES.into_iter().chain(extra.iter().map(String::as_str));
+        match (self.v1_dir("devices"), self.v2_dir()) {
+            (Some(dir), _) => v1::restrict_devices(&dir, rules),
+            (None, Some(dir)) => {
+                devices::restrict(&dir, rules).map_err(Error::at("restrict devices of", &dir))
+            }
+            (None, None) => Ok(()),
         }
     }
 

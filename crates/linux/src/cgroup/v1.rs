@@ -7,7 +7,7 @@ use super::{Cgroup, Error, Resources, write};
 
 /// Devices that every container has: null, zero, full, random, urandom, tty, console, ptmx, pts; and the right to
 /// make (not open) any node.
-const DEVICES: [&str; 11] = [
+pub(super) const DEVICES: [&str; 11] = [
     "c *:* m",
     "b *:* m",
     "c 1:3 rwm",
@@ -68,13 +68,10 @@ fn apply_memory(cgroup: &Cgroup, resources: &Resources) -> Result<(), Error> {
     write(&limit, &memory.to_string())
 }
 
-pub(super) fn restrict_devices(dir: &Path, extra: &[String]) -> Result<(), Error> {
+pub(super) fn restrict_devices<'a>(dir: &Path, rules: impl Iterator<Item = &'a str>) -> Result<(), Error> {
     write(&dir.join("devices.deny"), "a")?;
     let allow = dir.join("devices.allow");
-    for rule in DEVICES.into_iter().chain(extra.iter().map(String::as_str)) {
-        write(&allow, rule)?;
-    }
-    Ok(())
+    rules.into_iter().try_for_each(|rule| write(&allow, rule))
 }
 
 pub(super) fn limit(n: i64) -> String {

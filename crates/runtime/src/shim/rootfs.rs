@@ -139,6 +139,8 @@ pub fn enter(taken: Taken, spec: &ContainerSpec, hierarchies: &Hierarchies) -> R
         let spec = &volume.spec;
         place(volume).step(&format!("cannot mount {:?} at {:?}", spec.source, spec.target))?;
     }
+    // While the root can still be written.
+    fs::create_dir_all(Path::new("/").join(&spec.process.cwd)).step("cannot make the working directory")?;
     if !spec.privileged {
         hide(spec)?;
     }

@@ -128,6 +128,11 @@ impl Server {
         self.client.remove_pod_sandbox(request).await.unwrap();
     }
 
+    /// Kills the shims, as the kernel might for want of memory.
+    pub fn end_shims(&self) {
+        end_shims(self.folder.path());
+    }
+
     /// What is left of this server's sandboxes on the machine.
     pub fn traces(&self) -> Vec<String> {
         let mut found = Vec::new();

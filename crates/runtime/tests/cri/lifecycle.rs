@@ -231,3 +231,73 @@ async fn logs_are_reopened() {
     assert!(std::fs::read_to_string(log.with_extension("1")).unwrap().contains("one"));
     assert!(std::fs::read_to_string(&log).unwrap().contains("two"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_is_logged_and_the_host_can_be_shared() {
+    let mut server = Server::start().await;
+    let sandbox = server
+        .sandbox(|config| {
+            let security = config.linux.as_mut().unwrap().security_context.as_mut().unwrap();
+            let node = v1::NamespaceMode::Node as i32;
+            security.namespace_options =
+                Some(v1::NamespaceOption { network: node, pid: node, ipc: node, ..Default::default() });
+        })
+        .await;
+    let script =
+        "test -t 0 && test -t 1 && test -e /dev/console && echo terminal; ls -d /proc/[0-9]* | wc -l";
+    let id = server
+        .create(&sandbox, &["sh", "-c", script], |config| {
+            config.tty = true;
+            config.working_dir = "/made/for/it".to_owned();
+            let security = config.linux.as_mut().unwrap().security_context.as_mut().unwrap();
+            security.privileged = true;
+            security.readonly_rootfs = true;
+            let node = v1::NamespaceMode::Node as i32;
+            security.namespace_options = Some(v1::NamespaceOption { pid: node, ..Default::default() });
+        })
+        .await;
+    server.start_container(&id).await;
+    assert_eq!(server.ended(&id).await.exit_code, 0);
+    let log = std::fs::read_to_string(server.logs().join("c/0.log")).unwrap();
+    let lines: Vec<&str> = log.lines().map(|line| line.split_once(" stdout F ").unwrap().1.trim()).collect();
+    assert_eq!(lines[0], "terminal", "{log}");
+    assert!(lines[1].parse::<u32>().unwrap() > 10, "does not see the host's processes: {log}");
+    server.remove_sandbox(&sandbox).await;
+    assert_eq!(server.traces(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_change_while_it_runs() {
+    let mut server = Server::start().await;
+    let sandbox = server.sandbox(|_| {}).await;
+    let id = server.run(&sandbox, &SLEEP).await;
+    let linux = v1::LinuxContainerResources {
+        memory_limit_in_bytes: 32 << 20,
+        cpu_shares: 512,
+        ..Default::default()
+    };
+    let request = v1::UpdateContainerResourcesRequest {
+        container_id: id.clone(),
+        linux: Some(linux.clone()),
+        ..Default::default()
+    };
+    server.client.update_container_resources(request).await.unwrap();
+    assert_eq!(server.status(&id).await.resources.unwrap().linux.unwrap(), linux);
+    let limit =
+        "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
+    assert_eq!(server.exec(&id, limit).await.0, "33554432\n");
+    server.remove_sandbox(&sandbox).await;
+    assert_eq!(server.traces(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_shim_a_pod_is_over() {
+    let mut server = Server::start().await;
+    let sandbox = server.sandbox(|_| {}).await;
+    let id = server.run(&sandbox, &SLEEP).await;
+    server.end_shims();
+    let status = server.ended(&id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (255, "Error"));
+    server.remove_sandbox(&sandbox).await;
+    assert_eq!(server.traces(), [""; 0]);
+}
