@@ -5,6 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::{Sink, SinkExt, Stream, StreamExt};
@@ -12,8 +13,10 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::Wants;
 use super::session::{Channel, Wire, parse_size};
@@ -25,6 +28,14 @@ const ERROR: u8 = 3;
 const RESIZE: u8 = 4;
 /// v5: the byte after it names the channel that ends.
 const CLOSE: u8 = 255;
+
+/// How long a client may take to answer a close.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Clients take a close without a code for a failure.
+fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
+}
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -63,12 +74,15 @@ pub(super) async fn carry(socket: Socket, mut wire: Wire, wants: Wants) {
             }
         }
         // The client may have hung up first.
-        let _ = to_client.close().await;
+        let _ = to_client.send(goodbye()).await;
     };
+    let mut read = std::pin::pin!(read);
     tokio::select! {
-        () = read => {}
+        () = &mut read => return,
         () = write => {}
     }
+    // The client answers the close, and only then is everything before it known to have arrived.
+    let _ = tokio::time::timeout(GOODBYE, read).await;
 }
 
 async fn take(
@@ -111,10 +125,12 @@ fn message(channel: Channel, data: &[u8]) -> Message {
 pub(super) struct Tunnel {
     socket: Socket,
     rest: Bytes,
+    /// The close was sent.
+    closing: bool,
 }
 
 pub(super) async fn tunnel(connection: TokioIo<Upgraded>) -> Tunnel {
-    Tunnel { socket: accept(connection).await, rest: Bytes::new() }
+    Tunnel { socket: accept(connection).await, rest: Bytes::new(), closing: false }
 }
 
 fn broken(error: Error) -> io::Error {
@@ -154,6 +170,11 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(cx).map_err(broken)
+        if !self.closing {
+            ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(broken)?;
+            Pin::new(&mut self.socket).start_send(goodbye()).map_err(broken)?;
+            self.closing = true;
+        }
+        Pin::new(&mut self.socket).poll_flush(cx).map_err(broken)
     }
 }

@@ -41,6 +41,13 @@ impl Client {
         let mut text: [Vec<u8>; 4] = Default::default();
         let read = async {
             while let Some(Ok(message)) = self.0.next().await {
+                if let Message::Close(frame) = &message {
+                    assert_eq!(
+                        frame.as_ref().map(|f| u16::from(f.code)),
+                        Some(1000),
+                        "kubectl fails otherwise"
+                    );
+                }
                 if let Message::Binary(data) = message
                     && let Some(slot) = data.first().and_then(|channel| text.get_mut(usize::from(*channel)))
                 {
