@@ -160,7 +160,7 @@ async fn a_cluster_runs_containers_and_survives_a_kill() {
     if !is_root() {
         return;
     }
-    let cluster = Cluster::new(16443, 20250, "10.251.1.0/24");
+    let cluster = Cluster::new(17443, 20350, "10.251.1.0/24");
     cluster.must_come_up();
     let client = cluster.client().await;
     let (deployments, pods): (Api<Deployment>, Api<Pod>) =
@@ -225,7 +225,7 @@ fn a_taken_port_is_said_and_nothing_is_left() {
     }
     let taken = TcpListener::bind("0.0.0.0:0").expect("a port");
     let port = taken.local_addr().expect("bound").port();
-    let cluster = Cluster::new(port, 20251, "10.251.2.0/24");
+    let cluster = Cluster::new(port, 20351, "10.251.2.0/24");
     let output = cluster.up();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

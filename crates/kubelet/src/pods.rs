@@ -6,12 +6,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod, PodSpec};
 use kube::Resource;
 
-/// Annotation that tells where a pod came from.
-///
-/// Upstream: pkg/kubelet/types, ConfigSourceAnnotationKey.
-pub(crate) const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
-/// The hash of a static pod's manifest.
-pub(crate) const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 /// Marks the API object that mirrors a static pod.
 pub(crate) const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -69,11 +63,6 @@ pub(crate) fn restart_policy(pod: &Pod) -> &str {
 
 pub(crate) fn host_network(pod: &Pod) -> bool {
     spec(pod).host_network.unwrap_or(false)
-}
-
-/// A pod from the manifests folder (its own object, not the mirror).
-pub(crate) fn is_static(pod: &Pod) -> bool {
-    annotations(pod).get(CONFIG_SOURCE).is_some_and(|source| source != "api")
 }
 
 pub(crate) fn is_mirror(pod: &Pod) -> bool {

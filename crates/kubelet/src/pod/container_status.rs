@@ -52,13 +52,13 @@ pub(crate) fn status(facts: &Facts<'_>, container: &Container, role: Role) -> Co
         Some(record) => from_record(facts, container, record),
         None => never_ran(facts, container, role),
     };
-    if let Some(record) = record {
-        if let Some(waiting) = will_wait(facts, container, record, role) {
-            status.last_state = status.state.take().filter(|state| state.terminated.is_some());
-            status.state = Some(waiting_state(waiting));
-            status.ready = false;
-            status.started = Some(false);
-        }
+    if let Some(record) = record
+        && let Some(waiting) = will_wait(facts, container, record, role)
+    {
+        status.last_state = status.state.take().filter(|state| state.terminated.is_some());
+        status.state = Some(waiting_state(waiting));
+        status.ready = false;
+        status.started = Some(false);
     }
     status
 }
@@ -157,7 +157,7 @@ fn resources(container: &Container) -> Option<k8s_openapi::api::core::v1::Resour
 }
 
 fn mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
-    let mounts: Vec<_> = container.volume_mounts.iter().flatten().map(|mount| mount_status(mount)).collect();
+    let mounts: Vec<_> = container.volume_mounts.iter().flatten().map(mount_status).collect();
     Some(mounts).filter(|m| !m.is_empty())
 }
 

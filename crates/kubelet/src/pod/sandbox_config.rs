@@ -27,7 +27,6 @@ pub(crate) fn sandbox_config(config: &Config, pod: &Pod, attempt: u32) -> pb::Po
         labels: labels::pod_labels(pod).into_iter().collect(),
         annotations: pods::annotations(pod).clone().into_iter().collect(),
         linux: Some(linux(config, pod)),
-        ..Default::default()
     }
 }
 

@@ -92,7 +92,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                let message = error_chain(&error).replace("\" : ", "\" : ");
+                let message = error_chain(&error);
                 self.context.pod_event(&self.pod, EventType::Warning, "FailedMount", message);
                 let delay = self.volumes_backoff.step();
                 self.look_in(delay);

@@ -29,11 +29,11 @@ pub(crate) fn write(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    if let Some(old) = &old {
-        if equals(old, payload)? {
-            link_visible(target, payload)?;
-            return Ok(false);
-        }
+    if let Some(old) = &old
+        && equals(old, payload)?
+    {
+        link_visible(target, payload)?;
+        return Ok(false);
     }
     let fresh = new_folder(target, now)?;
     write_files(&fresh, payload)?;

@@ -223,7 +223,7 @@ impl Folder<'_> {
             layers.push(Layer { path: self.blob_path(&digest).map_err(failed)?, digest: Some(digest) });
         }
         let config = self.blob(manifest.config()).map_err(failed)?;
-        let digests = vec![reference.with_digest(&descriptor.digest().to_string())];
+        let digests = vec![reference.with_digest(descriptor.digest().as_ref())];
         Ok(Parts { manifest: bytes, config, layers, names: vec![reference.to_string()], digests })
     }
 
