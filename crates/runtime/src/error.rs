@@ -21,7 +21,7 @@ pub enum Error {
     Timeout(&'static str),
     #[error("this runtime cannot {0}")]
     Unsupported(&'static str),
-    #[error("cannot speak to the pod's shim")]
+    #[error(transparent)]
     Shim(#[from] link::Error),
     #[error("image")]
     Image(#[from] images::Error),

@@ -82,3 +82,102 @@ async fn copy(data: &Stream, connection: Box<dyn Duplex>) {
         () = up => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tokio::io::DuplexStream;
+
+    use super::super::backend::{BoxError, Process, Wants};
+    use super::super::spdy::frame::{self, Frame};
+    use super::super::spdy::headers::{Compressor, Decompressor, Headers};
+    use super::*;
+
+    /// Port 80 echoes in capitals; nothing listens elsewhere.
+    struct Echo;
+
+    #[async_trait]
+    impl Backend for Echo {
+        async fn exec(&self, _: &str, _: &[String], _: Wants) -> Result<Process, BoxError> {
+            Err("not asked".into())
+        }
+        async fn attach(&self, _: &str, _: Wants) -> Result<Process, BoxError> {
+            Err("not asked".into())
+        }
+        async fn port_forward(&self, _: &str, port: u16) -> Result<Box<dyn Duplex>, BoxError> {
+            if port != 80 {
+                return Err("connection refused".into());
+            }
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            Tasks::new().spawn("echo", async move {
+                let mut text = String::new();
+                theirs.read_to_string(&mut text).await.unwrap();
+                theirs.write_all(text.to_uppercase().as_bytes()).await.unwrap();
+            });
+            Ok(Box::new(ours))
+        }
+    }
+
+    struct Client {
+        wire: DuplexStream,
+        to: Compressor,
+        from: Decompressor,
+    }
+
+    impl Client {
+        async fn send(&mut self, frame: Frame) {
+            let bytes = frame::write(&frame, &mut self.to).unwrap();
+            self.wire.write_all(&bytes).await.unwrap();
+        }
+
+        async fn open(&mut self, stream: u32, kind: &str, port: u16) {
+            let header = |name: &str, value: String| (name.to_owned(), value);
+            let headers = Headers::from([
+                header("streamtype", kind.to_owned()),
+                header("port", port.to_string()),
+                header("requestid", "0".to_owned()),
+            ]);
+            self.send(Frame::Open { stream, headers, fin: false }).await;
+        }
+
+        /// What comes on each of two streams until both have ended.
+        async fn read(&mut self, streams: [u32; 2]) -> [String; 2] {
+            let (mut text, mut ended) = ([String::new(), String::new()], 0);
+            while ended < 2 {
+                match frame::read(&mut self.wire, &mut self.from).await.unwrap().expect("ends too early") {
+                    Frame::Data { stream, data, fin } => {
+                        let index = streams.iter().position(|s| *s == stream).unwrap();
+                        text[index].push_str(std::str::from_utf8(&data).unwrap());
+                        ended += usize::from(fin);
+                    }
+                    Frame::Ping { id } => assert_eq!(id, 9),
+                    _ => {}
+                }
+            }
+            text
+        }
+    }
+
+    #[tokio::test]
+    async fn each_pair_of_streams_is_a_connection() {
+        let tasks = Tasks::new();
+        let (wire, served) = tokio::io::duplex(4096);
+        tasks.spawn("server", run(served, Arc::new(Echo), "s".to_owned(), tasks.clone()));
+        let mut client = Client { wire, to: Compressor::new().unwrap(), from: Decompressor::new() };
+        client.open(1, "error", 80).await;
+        client.open(3, "data", 80).await;
+        client.send(Frame::Ping { id: 9 }).await;
+        client.send(Frame::Data { stream: 3, data: Bytes::from_static(b"hello"), fin: true }).await;
+        assert_eq!(client.read([1, 3]).await, ["", "HELLO"]);
+        client.open(5, "error", 81).await;
+        client.open(7, "data", 81).await;
+        let [error, data] = client.read([5, 7]).await;
+        assert_eq!(data, "");
+        assert!(
+            error.contains("error forwarding port 81") && error.contains("connection refused"),
+            "{error}"
+        );
+        drop(client);
+        tokio::time::timeout(std::time::Duration::from_secs(5), tasks.wait()).await.expect("tasks are left");
+    }
+}

@@ -4,7 +4,7 @@
 
 pub(super) mod command;
 mod connection;
-mod frame;
-mod headers;
+pub(super) mod frame;
+pub(super) mod headers;
 
 pub(super) use connection::{Stream, serve};
