@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,17 +78,31 @@ fn swap(resources: &Resources) -> Option<String> {
     }
 }
 
+/// How often the waiting is taken up again: each change of the file ends one wait, whatever it was.
+const WAITS: u32 = 8;
+
 /// The kernel wakes pollers of cgroup.events when the last process leaves.
 pub(super) fn wait_unpopulated(events: &Path, timeout: Duration) -> bool {
     let Ok(file) = File::open(events) else { return true };
-    let empty = || fs::read_to_string(events).map_or(true, |text| text.contains("populated 0"));
-    if empty() {
-        return true;
+    let timeout = PollTimeout::try_from(timeout / WAITS).unwrap_or(PollTimeout::MAX);
+    for _ in 0..WAITS {
+        if is_unpopulated(&file) {
+            return true;
+        }
+        // An interrupted wait counts as one that ended: the state is read again either way.
+        let _ = poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], timeout);
     }
-    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-    // An interrupted wait counts as one that ended: the state is read again either way.
-    let _ = poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], timeout);
-    empty()
+    is_unpopulated(&file)
+}
+
+/// Read through the polled descriptor itself: what was read last is what the kernel compares with.
+fn is_unpopulated(file: &File) -> bool {
+    let mut text = [0u8; 128];
+    match file.read_at(&mut text, 0) {
+        Ok(count) => text[..count].windows(11).any(|part| part == b"populated 0"),
+        // The cgroup is gone.
+        Err(_) => true,
+    }
 }
 
 #[cfg(test)]
