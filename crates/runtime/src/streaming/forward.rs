@@ -3,6 +3,7 @@
 //! Upstream: kubelet pkg/kubelet/cri streaming/portforward/httpstream.go.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,8 +44,7 @@ async fn forward(data: Stream, error: Stream, backend: Arc<dyn Backend>, sandbox
     match backend.port_forward(&sandbox, port).await {
         Ok(connection) => copy(&data, connection).await,
         Err(why) => {
-            let message =
-                format!("error forwarding port {port} to pod {sandbox}, uid : {}", stdx::error_chain(&*why));
+            let message = failure(port, &sandbox, &*why);
             tracing::debug!(message, "port not forwarded");
             error.send(Bytes::from(message)).await;
         }
@@ -53,8 +53,38 @@ async fn forward(data: Stream, error: Stream, backend: Arc<dyn Backend>, sandbox
     data.finish().await;
 }
 
+/// Upstream: the pod is known by its sandbox here, and has no UID.
+pub(super) fn failure(port: u16, sandbox: &str, why: &(dyn std::error::Error + 'static)) -> String {
+    format!("error forwarding port {port} to pod {sandbox}, uid : {}", stdx::error_chain(why))
+}
+
+/// The client's side of one forwarded connection.
+pub(super) trait Side: Sync {
+    fn receive(&self) -> impl Future<Output = Option<Bytes>> + Send;
+
+    /// False when the client has gone.
+    fn send(&self, data: Bytes) -> impl Future<Output = bool> + Send;
+
+    /// Until the client gives the connection up as a whole.
+    fn gone(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl Side for Stream {
+    async fn receive(&self) -> Option<Bytes> {
+        Stream::receive(self).await
+    }
+
+    async fn send(&self, data: Bytes) -> bool {
+        Stream::send(self, data).await
+    }
+
+    async fn gone(&self) {
+        Stream::gone(self).await;
+    }
+}
+
 /// Until the pod's side has ended; the client's end alone only closes our writing half.
-async fn copy(data: &Stream, connection: Box<dyn Duplex>) {
+pub(super) async fn copy(data: &impl Side, connection: Box<dyn Duplex>) {
     let (mut from_pod, mut to_pod) = tokio::io::split(connection);
     let down = async {
         let mut buffer = vec![0u8; CHUNK];
@@ -73,13 +103,12 @@ async fn copy(data: &Stream, connection: Box<dyn Duplex>) {
         }
         // The pod may have closed first.
         let _ = to_pod.shutdown().await;
-        if !data.was_reset() {
-            std::future::pending::<()>().await;
-        }
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = down => {}
         () = up => {}
+        () = data.gone() => {}
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::requests::Request;
 use super::server::Context;
-use super::{forward, session, websocket};
+use super::{channels, forward, session, websocket};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -27,7 +27,9 @@ const SPDY: &str = "SPDY/3.1";
 const COMMAND: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 /// SPDY as such cannot half-close by a channel of its own and need not: v5 is WebSocket's.
 const COMMAND_SPDY: [&str; 1] = ["v4.channel.k8s.io"];
-const FORWARD: [&str; 1] = ["SPDY/3.1+portforward.k8s.io"];
+const FORWARD: [&str; 2] = ["SPDY/3.1+portforward.k8s.io", FORWARD_CHANNELS];
+/// Without SPDY, as most clients other than kubectl have it.
+const FORWARD_CHANNELS: &str = "v4.channel.k8s.io";
 const FORWARD_SPDY: [&str; 1] = ["portforward.k8s.io"];
 
 pub(super) fn answer(request: http::Request<Incoming>, context: Arc<Context>) -> Answer {
@@ -56,7 +58,9 @@ fn upgrade(mut request: http::Request<Incoming>, granted: Request, context: Arc<
         else {
             return refuse(StatusCode::BAD_REQUEST, "the WebSocket key is missing");
         };
-        spawn(on_upgrade, granted, context, Transport::WebSocket);
+        let plain = forwards && protocol == FORWARD_CHANNELS;
+        let transport = if plain { Transport::Channels } else { Transport::WebSocket };
+        spawn(on_upgrade, granted, context, transport);
         return switch("websocket", SEC_WEBSOCKET_PROTOCOL.as_str(), protocol, Some(key));
     }
     if wants(SPDY) {
@@ -74,6 +78,8 @@ fn upgrade(mut request: http::Request<Incoming>, granted: Request, context: Arc<
 #[derive(Clone, Copy)]
 enum Transport {
     WebSocket,
+    /// A WebSocket whose channels are the forwarded ports.
+    Channels,
     Spdy,
 }
 
@@ -93,8 +99,11 @@ async fn run(on_upgrade: OnUpgrade, granted: Request, context: Arc<Context>, tra
         Ok(upgraded) => TokioIo::new(upgraded),
         Err(error) => return tracing::debug!(%error, "streaming connection was not upgraded"),
     };
-    let backend = context.backend.clone();
+    let (backend, clock) = (context.backend.clone(), context.clock.clone());
     match (granted, transport) {
+        (Request::PortForward { sandbox, ports }, Transport::Channels) => {
+            channels::run(websocket::accept(connection).await, ports, backend, sandbox).await;
+        }
         (Request::PortForward { sandbox, .. }, Transport::WebSocket) => {
             forward::run(websocket::tunnel(connection).await, backend, sandbox, context.tasks.clone()).await;
         }
@@ -104,12 +113,12 @@ async fn run(on_upgrade: OnUpgrade, granted: Request, context: Arc<Context>, tra
         (Request::Exec { container, command, wants }, transport) => {
             let start = async move { backend.exec(&container, &command, wants).await };
             let (client, carrier) = carry(connection, wants, transport, &context).await;
-            session::run(start, client, session::Ending::ExitCode, carrier).await;
+            session::run(start, client, session::Ending::ExitCode, carrier, clock).await;
         }
         (Request::Attach { container, wants }, transport) => {
             let start = async move { backend.attach(&container, wants).await };
             let (client, carrier) = carry(connection, wants, transport, &context).await;
-            session::run(start, client, session::Ending::Success, carrier).await;
+            session::run(start, client, session::Ending::Success, carrier, clock).await;
         }
     }
 }
@@ -125,7 +134,9 @@ async fn carry(
 ) -> (session::Client, futures::future::BoxFuture<'static, ()>) {
     let (client, wire) = session::pair();
     let carrier: futures::future::BoxFuture<'static, ()> = match transport {
-        Transport::WebSocket => Box::pin(websocket::carry(websocket::accept(connection).await, wire, wants)),
+        Transport::WebSocket | Transport::Channels => {
+            Box::pin(websocket::carry(websocket::accept(connection).await, wire, wants))
+        }
         Transport::Spdy => {
             Box::pin(super::spdy::command::carry(connection, wire, wants, context.tasks.clone()))
         }

@@ -18,6 +18,7 @@ use super::requests::{Request, Requests};
 pub(super) struct Context {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) requests: Requests,
+    pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) shutdown: Shutdown,
 }
@@ -38,8 +39,8 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let requests = Requests::new(clock, random);
-        let context = Arc::new(Context { backend, requests, tasks: tasks.clone(), shutdown });
+        let requests = Requests::new(clock.clone(), random);
+        let context = Arc::new(Context { backend, requests, clock, tasks: tasks.clone(), shutdown });
         tasks.spawn("streaming-server", accept(listener, context.clone()));
         Ok(Self { address, context })
     }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use stdx::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::backend::{BoxError, BoxRead, BoxWrite, Process};
 
@@ -46,7 +48,7 @@ pub(super) enum Ending {
 
 const WAITING: usize = 16;
 const CHUNK: usize = 32 << 10;
-/// How long a process's heirs may keep its output open after its end.
+/// How long a process's heirs may keep its output open after its end without writing any.
 const HEIRS: Duration = Duration::from_secs(5);
 
 pub(super) fn pair() -> (Client, Wire) {
@@ -63,10 +65,11 @@ pub(super) async fn run(
     client: Client,
     ending: Ending,
     carrier: BoxFuture<'static, ()>,
+    clock: Clock,
 ) {
     let serve = async {
         match start.await {
-            Ok(process) => serve(process, client, ending).await,
+            Ok(process) => serve(process, client, ending, &clock).await,
             Err(error) => {
                 send_status(&client.output, &internal(&*error)).await;
                 drop(client);
@@ -81,13 +84,15 @@ pub(super) async fn run(
     }
 }
 
-async fn serve(process: Process, client: Client, ending: Ending) {
+async fn serve(process: Process, client: Client, ending: Ending, clock: &Clock) {
     let Process { stdin, stdout, stderr, resize, exit } = process;
     let Client { stdin: input, resize: sizes, output } = client;
+    let exited = CancellationToken::new();
+    let patience = Patience { exited: exited.clone(), clock: clock.clone() };
     let mut outputs = std::pin::pin!(async {
         tokio::join!(
-            send_all(stdout, Channel::Stdout, output.clone()),
-            send_all(stderr, Channel::Stderr, output.clone())
+            send_all(stdout, Channel::Stdout, output.clone(), patience.clone()),
+            send_all(stderr, Channel::Stderr, output.clone(), patience)
         );
     });
     let mut feeds = std::pin::pin!(async { tokio::join!(feed(input, stdin), pass_sizes(sizes, resize)) });
@@ -100,9 +105,9 @@ async fn serve(process: Process, client: Client, ending: Ending) {
             ended = &mut exit => break ended,
         }
     };
+    exited.cancel();
     if !read {
-        // Heirs that keep the output open are not waited for any longer.
-        let _ = tokio::time::timeout(HEIRS, &mut outputs).await;
+        outputs.await;
     }
     let status = match (ended, ending) {
         (Ok(0), _) | (Ok(_), Ending::Success) => json!({"metadata": {}, "status": "Success"}),
@@ -112,11 +117,37 @@ async fn serve(process: Process, client: Client, ending: Ending) {
     send_status(&output, &status).await;
 }
 
-async fn send_all(from: Option<BoxRead>, channel: Channel, output: mpsc::Sender<(Channel, Bytes)>) {
+/// How long silence is borne: for ever, until the process has exited.
+#[derive(Clone)]
+struct Patience {
+    exited: CancellationToken,
+    clock: Clock,
+}
+
+impl Patience {
+    async fn end(&self) {
+        self.exited.cancelled().await;
+        self.clock.sleep(HEIRS).await;
+    }
+}
+
+/// To the end of the stream; heirs of a process that exited are not waited for when they are silent. A client that
+/// reads slowly is: all that was written is for it.
+async fn send_all(
+    from: Option<BoxRead>,
+    channel: Channel,
+    output: mpsc::Sender<(Channel, Bytes)>,
+    patience: Patience,
+) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0u8; CHUNK];
-    // A stream that fails has ended.
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            () = patience.end() => return,
+        };
+        // A stream that fails has ended.
+        let Ok(count @ 1..) = read else { return };
         if output.send((channel, Bytes::copy_from_slice(&buffer[..count]))).await.is_err() {
             return;
         }

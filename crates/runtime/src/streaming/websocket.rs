@@ -33,11 +33,11 @@ const CLOSE: u8 = 255;
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Clients take a close without a code for a failure.
-fn goodbye() -> Message {
+pub(super) fn goodbye() -> Message {
     Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 pub(super) async fn accept(connection: TokioIo<Upgraded>) -> Socket {
     WebSocketStream::from_raw_socket(connection, Role::Server, None).await

@@ -24,6 +24,10 @@ struct Streams {
     resize: Option<Stream>,
 }
 
+/// How long a client may take to hang up. To close before it has read all, with input of its own unread, could
+/// break the connection under what is still on its way.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// Moves a session's streams until either side is done.
 pub(crate) async fn carry<T>(connection: T, wire: Wire, wants: Wants, tasks: Tasks)
 where
@@ -56,12 +60,14 @@ where
         tokio::join!(feed(input, stdin), pass_sizes(sizes, resize));
         std::future::pending::<()>().await;
     };
+    // No more streams come: this ends with the connection.
+    let mut hung_up = std::pin::pin!(async { while opened.recv().await.is_some() {} });
     tokio::select! {
         () = write => {}
         () = read => {}
-        // No more streams come: this ends with the connection.
-        () = async { while opened.recv().await.is_some() {} } => {}
+        () = &mut hung_up => return,
     }
+    let _ = tokio::time::timeout(GOODBYE, hung_up).await;
 }
 
 async fn collect(opened: &mut mpsc::Receiver<Stream>, wants: Wants) -> Option<Streams> {

@@ -1,13 +1,13 @@
 //! A connection: its streams, one task that reads and one that writes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use stdx::Tasks;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::frame::{self, Frame};
 use super::headers::{Compressor, Decompressor, Headers};
@@ -21,7 +21,9 @@ pub(crate) struct Stream {
     headers: Headers,
     inbound: Mutex<mpsc::Receiver<Bytes>>,
     outbound: mpsc::Sender<Frame>,
-    reset: Arc<AtomicBool>,
+    gone: CancellationToken,
+    /// Lets the reader forget a stream that nobody has any more.
+    _held: Arc<()>,
 }
 
 impl Stream {
@@ -40,19 +42,19 @@ impl Stream {
         self.inbound.lock().await.recv().await
     }
 
-    /// Whether the client gave the whole stream up, not only its half.
-    pub(crate) fn was_reset(&self) -> bool {
-        self.reset.load(Ordering::Relaxed)
+    /// Until the client gives the whole stream up, not only its half, or goes.
+    pub(crate) async fn gone(&self) {
+        self.gone.cancelled().await;
     }
 
     /// False when the client has gone.
     pub(crate) async fn send(&self, data: Bytes) -> bool {
-        !self.was_reset() && self.say(Frame::Data { stream: self.id, data, fin: false }).await
+        !self.gone.is_cancelled() && self.say(Frame::Data { stream: self.id, data, fin: false }).await
     }
 
     /// Ends our half.
     pub(crate) async fn finish(&self) {
-        if !self.was_reset() {
+        if !self.gone.is_cancelled() {
             self.say(Frame::Data { stream: self.id, data: Bytes::new(), fin: true }).await;
         }
     }
@@ -77,16 +79,23 @@ where
 
 /// What the reader keeps of a stream.
 struct Inbound {
-    data: mpsc::Sender<Bytes>,
-    reset: Arc<AtomicBool>,
+    /// Until the client has finished its half, or nobody reads it.
+    data: Option<mpsc::Sender<Bytes>>,
+    gone: CancellationToken,
+    held: Weak<()>,
 }
+
+type Streams = HashMap<u32, Inbound>;
 
 async fn read<T>(mut reader: ReadHalf<T>, opened: mpsc::Sender<Stream>, outbound: mpsc::Sender<Frame>)
 where
     T: AsyncRead + Unpin,
 {
     let mut headers = Decompressor::new();
-    let mut streams: HashMap<u32, Inbound> = HashMap::new();
+    let ended = CancellationToken::new();
+    // Also when this task is stopped.
+    let _end = ended.clone().drop_guard();
+    let mut streams = Streams::new();
     loop {
         let frame = tokio::select! {
             frame = frame::read(&mut reader, &mut headers) => frame,
@@ -95,67 +104,60 @@ where
         };
         match frame {
             Ok(Some(Frame::Open { stream, headers, fin })) => {
-                let inbound = open(stream, headers, &opened, &outbound).await;
-                if let Some(inbound) = inbound.filter(|_| !fin) {
-                    streams.insert(stream, inbound);
-                }
+                streams.retain(|_, inbound| inbound.held.strong_count() > 0);
+                let (stream, inbound) = open(stream, headers, fin, outbound.clone(), ended.child_token());
+                streams.insert(stream.id, inbound);
+                // When no more are wanted, the stream ends right here.
+                let _ = opened.send(stream).await;
             }
-            Ok(Some(Frame::Data { stream, data, fin })) => {
-                if let Some(inbound) = streams.get(&stream).filter(|_| !data.is_empty()) {
-                    // Who does not read any longer does not miss it.
-                    let _ = inbound.data.send(data).await;
-                }
-                if fin {
-                    streams.remove(&stream);
-                }
-            }
+            Ok(Some(Frame::Data { stream, data, fin })) => receive(&mut streams, stream, data, fin).await,
             Ok(Some(Frame::Reset { stream })) => {
                 if let Some(inbound) = streams.remove(&stream) {
-                    inbound.reset.store(true, Ordering::Relaxed);
+                    inbound.gone.cancel();
                 }
             }
             Ok(Some(Frame::Ping { id })) => drop(outbound.send(Frame::Ping { id }).await),
             Ok(Some(Frame::Reply { .. } | Frame::Other)) => {}
-            Ok(Some(Frame::GoAway) | None) => break,
-            Err(error) => {
-                tracing::debug!(%error, "SPDY connection ended");
-                break;
-            }
+            Ok(Some(Frame::GoAway) | None) => return,
+            Err(error) => return tracing::debug!(%error, "SPDY connection ended"),
         }
     }
-    for inbound in streams.values() {
-        inbound.reset.store(true, Ordering::Relaxed);
+}
+
+async fn receive(streams: &mut Streams, stream: u32, data: Bytes, fin: bool) {
+    let Some(inbound) = streams.get_mut(&stream) else { return };
+    if let Some(reader) = inbound.data.as_ref().filter(|_| !data.is_empty()) {
+        // Who does not read any longer does not miss it.
+        let _ = reader.send(data).await;
+    }
+    if fin {
+        inbound.data = None;
     }
 }
 
 /// Returns once neither the server nor the writer listens.
-async fn done(
-    opened: &mpsc::Sender<Stream>,
-    outbound: &mpsc::Sender<Frame>,
-    streams: &HashMap<u32, Inbound>,
-) {
+async fn done(opened: &mpsc::Sender<Stream>, outbound: &mpsc::Sender<Frame>, streams: &Streams) {
+    let unread = async {
+        opened.closed().await;
+        futures::future::join_all(streams.values().filter_map(|s| Some(s.data.as_ref()?.closed()))).await;
+    };
     tokio::select! {
         () = outbound.closed() => {}
-        () = async { opened.closed().await; futures::future::join_all(streams.values().map(|s| s.data.closed())).await; } => {}
+        () = unread => {}
     }
 }
 
-async fn open(
+fn open(
     id: u32,
     headers: Headers,
-    opened: &mpsc::Sender<Stream>,
-    outbound: &mpsc::Sender<Frame>,
-) -> Option<Inbound> {
+    fin: bool,
+    outbound: mpsc::Sender<Frame>,
+    gone: CancellationToken,
+) -> (Stream, Inbound) {
     let (data, inbound) = mpsc::channel(WAITING);
-    let reset = Arc::new(AtomicBool::new(false));
-    let stream = Stream {
-        id,
-        headers,
-        inbound: Mutex::new(inbound),
-        outbound: outbound.clone(),
-        reset: reset.clone(),
-    };
-    opened.send(stream).await.ok().map(|()| Inbound { data, reset })
+    let held = Arc::new(());
+    let kept = Inbound { data: Some(data).filter(|_| !fin), gone: gone.clone(), held: Arc::downgrade(&held) };
+    (Stream { id, headers, inbound: Mutex::new(inbound), outbound, gone, _held: held }, kept)
 }
 
 async fn write<T>(mut writer: WriteHalf<T>, mut frames: mpsc::Receiver<Frame>)

@@ -8,3 +8,8 @@ pub(super) mod frame;
 pub(super) mod headers;
 
 pub(super) use connection::{Stream, serve};
+#[cfg(test)]
+pub(super) use {
+    frame::{Frame, read, write},
+    headers::{Compressor, Decompressor},
+};

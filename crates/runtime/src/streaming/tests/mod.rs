@@ -1,0 +1,6 @@
+//! The server over its sockets, with a runtime that only pretends.
+
+mod command;
+mod forward;
+mod harness;
+mod output;
