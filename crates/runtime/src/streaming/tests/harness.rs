@@ -22,8 +22,8 @@ struct Pretender;
 
 #[async_trait]
 impl Backend for Pretender {
-    /// `fail` cannot start; `size` prints the first size of its terminal; `many N` prints N bytes without looking
-    /// at its input; all else is `cat` that exits with 7.
+    /// `fail` cannot start; `size` prints the first size of its terminal; `many N` prints N bytes without reading
+    /// its input; all else is `cat` that exits with 7.
     async fn exec(&self, _: &str, command: &[String], _: Wants) -> Result<Process, BoxError> {
         if command[0] == "fail" {
             return Err("no such file".into());
@@ -35,7 +35,7 @@ impl Backend for Pretender {
         Ok(pretend(vec!["cat".to_owned()]))
     }
 
-    /// Port 7 echoes; port 9 only listens, and tells nobody.
+    /// Port 7 echoes; no other one listens.
     async fn port_forward(&self, _: &str, port: u16) -> Result<Box<dyn Duplex>, BoxError> {
         let (ours, theirs) = duplex(PIPE);
         match port {
