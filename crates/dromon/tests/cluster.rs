@@ -24,13 +24,13 @@ struct Cluster {
     api_port: u16,
     kubelet_port: u16,
     pod_cidr: &'static str,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Cluster {
     fn new(api_port: u16, kubelet_port: u16, pod_cidr: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { data: folder.path().join("data"), api_port, kubelet_port, pod_cidr, folder }
+        Self { data: folder.path().join("data"), api_port, kubelet_port, pod_cidr, _folder: folder }
     }
 
     fn command(&self, name: &str) -> Command {
@@ -54,6 +54,8 @@ impl Cluster {
     }
 
     async fn client(&self) -> Client {
+        // Chosen once a process; a second choice is refused and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(self.data.join("admin.kubeconfig")).expect("a kubeconfig");
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         Client::try_from(config.expect("a usable kubeconfig")).expect("a client")
@@ -76,13 +78,19 @@ impl Cluster {
         rustix::event::poll(&mut ended, None).expect("ends");
     }
 
-    fn reset(self) {
+    fn reset(&self) {
         let output = self.command("reset").arg("--yes").output().expect("dromon starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mounts = std::fs::read_to_string("/proc/mounts").expect("readable");
         assert!(!mounts.contains(&*self.data.to_string_lossy()), "a mount is left: {mounts}");
         assert!(!self.data.exists(), "data is left");
-        drop(self.folder);
+    }
+}
+
+impl Drop for Cluster {
+    /// A test that failed leaves nothing behind either; its own failure is what counts.
+    fn drop(&mut self) {
+        let _ = self.command("reset").arg("--yes").output();
     }
 }
 
