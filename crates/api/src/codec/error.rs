@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// Objects in objects that any decoder follows; serde_json's own limit.
+pub(super) const MOST_DEPTH: usize = 128;
+
 /// What becomes of unknown and duplicate fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validation {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::DecodeError;
+use super::error::{DecodeError, MOST_DEPTH};
 use super::proto_encode::MAGIC;
 use super::scalar;
 use super::wire::{Payload, Reader};
@@ -54,23 +54,47 @@ pub fn decode_protobuf(owner: TypeRef<'_>, bytes: &[u8]) -> Result<Value, Decode
 
 /// A bare message.
 pub fn decode_protobuf_message(owner: TypeRef<'_>, bytes: &[u8]) -> Result<Value, DecodeError> {
+    nested(owner, bytes, Depth(0))
+}
+
+/// How deep a message lies in others. Types may hold themselves (JSONSchemaProps), so that a sender could nest them
+/// until the stack ends; JSON stops at the same depth.
+#[derive(Clone, Copy)]
+struct Depth(usize);
+
+impl Depth {
+    fn deeper(self) -> Result<Self, DecodeError> {
+        if self.0 >= MOST_DEPTH {
+            return Err(DecodeError::Protobuf("message is nested too deeply"));
+        }
+        Ok(Self(self.0 + 1))
+    }
+}
+
+fn nested(owner: TypeRef<'_>, bytes: &[u8], depth: Depth) -> Result<Value, DecodeError> {
+    let depth = depth.deeper()?;
     if owner.is_either_or() {
-        return either_or(owner, bytes);
+        return either_or(owner, bytes, depth);
     }
     let mut map = Map::new();
-    decode_into(&mut map, owner, bytes)?;
+    decode_into(&mut map, owner, bytes, depth)?;
     Ok(Value::Object(map))
 }
 
-fn decode_into(map: &mut Map<String, Value>, owner: TypeRef<'_>, bytes: &[u8]) -> Result<(), DecodeError> {
+fn decode_into(
+    map: &mut Map<String, Value>,
+    owner: TypeRef<'_>,
+    bytes: &[u8],
+    depth: Depth,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(bytes);
     while let Some((number, payload)) = reader.field()? {
         // A field that we do not know is a newer server's: passed over, as protobuf has it.
         let Some(field) = owner.get().fields.iter().find(|field| field.number == number) else { continue };
         match field.shape {
-            Shape::Struct(id) if field.inline => decode_into(map, owner.inner(id), message(payload)?)?,
+            Shape::Struct(id) if field.inline => decode_into(map, owner.inner(id), message(payload)?, depth)?,
             Shape::List(id) => {
-                let item = value(owner, owner.schema.shape(id), payload)?;
+                let item = value(owner, owner.schema.shape(id), payload, depth)?;
                 if let Value::Array(items) =
                     map.entry(&*field.name).or_insert_with(|| Value::Array(Vec::new()))
                 {
@@ -78,7 +102,7 @@ fn decode_into(map: &mut Map<String, Value>, owner: TypeRef<'_>, bytes: &[u8]) -
                 }
             }
             Shape::Map(id) => {
-                let (name, item) = entry(owner, owner.schema.shape(id), message(payload)?)?;
+                let (name, item) = entry(owner, owner.schema.shape(id), message(payload)?, depth)?;
                 if let Value::Object(entries) =
                     map.entry(&*field.name).or_insert_with(|| Value::Object(Map::new()))
                 {
@@ -86,7 +110,7 @@ fn decode_into(map: &mut Map<String, Value>, owner: TypeRef<'_>, bytes: &[u8]) -
                 }
             }
             shape => {
-                let decoded = value(owner, shape, payload)?;
+                let decoded = value(owner, shape, payload, depth)?;
                 if is_kept(field, &decoded) {
                     map.insert(field.name.to_string(), decoded);
                 }
@@ -112,13 +136,18 @@ fn is_kept(field: &Field, value: &Value) -> bool {
     }
 }
 
-fn entry(owner: TypeRef<'_>, shape: Shape, bytes: &[u8]) -> Result<(String, Value), DecodeError> {
+fn entry(
+    owner: TypeRef<'_>,
+    shape: Shape,
+    bytes: &[u8],
+    depth: Depth,
+) -> Result<(String, Value), DecodeError> {
     let (mut name, mut found) = (String::new(), None);
     let mut reader = Reader::new(bytes);
     while let Some((number, payload)) = reader.field()? {
         match number {
             1 => name = text(payload)?.to_owned(),
-            2 => found = Some(value(owner, shape, payload)?),
+            2 => found = Some(value(owner, shape, payload, depth)?),
             _ => {}
         }
     }
@@ -129,7 +158,7 @@ fn entry(owner: TypeRef<'_>, shape: Shape, bytes: &[u8]) -> Result<(String, Valu
     Ok((name, found.unwrap_or_else(zero)))
 }
 
-fn value(owner: TypeRef<'_>, shape: Shape, payload: Payload<'_>) -> Result<Value, DecodeError> {
+fn value(owner: TypeRef<'_>, shape: Shape, payload: Payload<'_>, depth: Depth) -> Result<Value, DecodeError> {
     Ok(match shape {
         Shape::Bool => (int(payload)? != 0).into(),
         Shape::Int32 => (int(payload)? as i32).into(),
@@ -140,18 +169,18 @@ fn value(owner: TypeRef<'_>, shape: Shape, payload: Payload<'_>) -> Result<Value
         },
         Shape::String | Shape::Enum(_) => text(payload)?.into(),
         Shape::Bytes => scalar::encode_base64(message(payload)?).into(),
-        Shape::Struct(id) => decode_protobuf_message(owner.inner(id), message(payload)?)?,
-        Shape::List(id) => list(owner, owner.schema.shape(id), message(payload)?)?,
+        Shape::Struct(id) => nested(owner.inner(id), message(payload)?, depth)?,
+        Shape::List(id) => list(owner, owner.schema.shape(id), message(payload)?, depth)?,
         _ => special(shape, message(payload)?)?,
     })
 }
 
 /// A list that is a map's value: a message with the items as field 1.
-fn list(owner: TypeRef<'_>, item: Shape, bytes: &[u8]) -> Result<Value, DecodeError> {
+fn list(owner: TypeRef<'_>, item: Shape, bytes: &[u8], depth: Depth) -> Result<Value, DecodeError> {
     let (mut items, mut reader) = (Vec::new(), Reader::new(bytes));
     while let Some((number, payload)) = reader.field()? {
         if number == 1 {
-            items.push(value(owner, item, payload)?);
+            items.push(value(owner, item, payload, depth)?);
         }
     }
     Ok(Value::Array(items))
@@ -196,14 +225,14 @@ fn special(shape: Shape, bytes: &[u8]) -> Result<Value, DecodeError> {
     })
 }
 
-fn either_or(owner: TypeRef<'_>, bytes: &[u8]) -> Result<Value, DecodeError> {
+fn either_or(owner: TypeRef<'_>, bytes: &[u8], depth: Depth) -> Result<Value, DecodeError> {
     let mut found = Value::Null;
     let mut reader = Reader::new(bytes);
     while let Some((number, payload)) = reader.field()? {
         let Some(field) = owner.get().fields.iter().find(|field| field.number == number) else { continue };
         match field.shape {
             Shape::List(id) => {
-                let item = value(owner, owner.schema.shape(id), payload)?;
+                let item = value(owner, owner.schema.shape(id), payload, depth)?;
                 match &mut found {
                     Value::Array(items) => items.push(item),
                     _ => found = Value::Array(vec![item]),
@@ -211,7 +240,7 @@ fn either_or(owner: TypeRef<'_>, bytes: &[u8]) -> Result<Value, DecodeError> {
             }
             // The bool stands beside an object that says more.
             Shape::Bool if found.is_object() => {}
-            shape => found = value(owner, shape, payload)?,
+            shape => found = value(owner, shape, payload, depth)?,
         }
     }
     Ok(found)

@@ -61,6 +61,22 @@ fn protobuf_and_json_say_the_same() {
     assert_eq!(text(&again), text(&decoded));
 }
 
+#[test]
+fn a_message_that_holds_itself_ends_before_the_stack_does() {
+    let schema = Schema::builtin().kind("apiextensions.k8s.io", "v1", "JSONSchemaProps").expect("described");
+    let not = schema.field("not").expect("described").number;
+    let nested = |levels: usize| {
+        (0..levels).fold(Vec::new(), |inner: Vec<u8>, _| {
+            let mut out = Vec::new();
+            super::wire::put_bytes(&mut out, not, &inner);
+            out
+        })
+    };
+    assert!(super::decode_protobuf_message(schema, &nested(100)).is_ok());
+    let error = super::decode_protobuf_message(schema, &nested(20_000)).expect_err("refused");
+    assert_eq!(error.to_string(), "proto: message is nested too deeply");
+}
+
 /// Upstream's round-trip data, where KUBERNETES_TESTDATA names its folder.
 #[test]
 fn every_kind_is_upstreams_byte_for_byte() {

@@ -3,7 +3,7 @@
 use granit_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map, Number, Value};
 
-use super::error::{DecodeError, Decoded, Validation};
+use super::error::{DecodeError, Decoded, MOST_DEPTH, Validation};
 use super::json_decode::decode_value;
 use crate::schema::TypeRef;
 
@@ -67,10 +67,12 @@ impl Builder {
                 self.add(value, line)
             }
             Event::SequenceStart(_, anchor, _) => {
+                self.check_depth(1)?;
                 self.open.push(Open::List(Vec::new(), anchor));
                 Ok(())
             }
             Event::MappingStart(_, anchor, _) => {
+                self.check_depth(1)?;
                 self.open.push(Open::Map { map: Map::new(), key: None, anchor });
                 Ok(())
             }
@@ -87,6 +89,7 @@ impl Builder {
                 let known = self.anchors.iter().rev().find(|(id, _)| *id == anchor);
                 let value =
                     known.map(|(_, value)| value.clone()).ok_or_else(|| malformed("yaml: unknown anchor"))?;
+                self.check_depth(depth(&value))?;
                 self.nodes += size(&value);
                 self.add(value, line)
             }
@@ -95,6 +98,14 @@ impl Builder {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether something `more` levels deep may stand here.
+    fn check_depth(&self, more: usize) -> Result<(), DecodeError> {
+        if self.open.len() + more > MOST_DEPTH {
+            return Err(malformed("yaml: exceeded max depth"));
+        }
+        Ok(())
     }
 
     fn remember(&mut self, anchor: usize, value: &Value) {
@@ -137,6 +148,15 @@ fn size(value: &Value) -> usize {
         Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
         Value::Object(map) => 1 + map.values().map(size).sum::<usize>(),
         _ => 1,
+    }
+}
+
+/// Levels of a value: an anchor's are bounded, since it was checked when it was read.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -335,6 +355,16 @@ mod tests {
         );
         assert!(duplicates.is_empty());
         assert!(yaml_tree("kind: [").is_err());
+    }
+
+    #[test]
+    fn nesting_ends_before_the_stack_does() {
+        assert!(yaml_tree(&"[".repeat(100_000)).is_err());
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(yaml_tree(&deep(MOST_DEPTH)).is_ok());
+        // Each anchor is shallow enough; one inside the other is not.
+        let twice = format!("a: &a {}\nb: {}*a{}\n", deep(100), "[".repeat(100), "]".repeat(100));
+        assert!(yaml_tree(&twice).is_err());
     }
 
     #[test]

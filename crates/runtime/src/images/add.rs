@@ -23,6 +23,9 @@ pub enum AddError {
     DiffId { number: usize, expected: String, found: String },
     #[error("the image has {layers} layers but its configuration names {diff_ids}")]
     Layers { layers: usize, diff_ids: usize },
+    /// Digests become names of files: nothing else may.
+    #[error("{digest:?} is not a SHA-256 digest")]
+    NotADigest { digest: String },
     #[error("unsupported media type {0}")]
     MediaType(String),
     #[error("{what} is not understood")]
@@ -59,6 +62,7 @@ pub(super) fn add(layout: &Layout, parts: Parts) -> Result<Record, AddError> {
     let config: ImageConfiguration = serde_json::from_slice(&parts.config)
         .map_err(|source| AddError::Json { what: "the image's configuration", source })?;
     let diff_ids = config.rootfs().diff_ids().clone();
+    diff_ids.iter().try_for_each(|diff_id| check_digest(diff_id))?;
     if diff_ids.len() != parts.layers.len() {
         return Err(AddError::Layers { layers: parts.layers.len(), diff_ids: diff_ids.len() });
     }
@@ -76,6 +80,14 @@ pub(super) fn add(layout: &Layout, parts: Parts) -> Result<Record, AddError> {
     index.insert(record.clone());
     layout.write_index(&index, &lock)?;
     Ok(index.images.get(&record.id).cloned().unwrap_or(record))
+}
+
+/// Refuses what could lead a path elsewhere.
+pub(super) fn check_digest(digest: &str) -> Result<(), AddError> {
+    if super::reference::is_digest(digest) {
+        return Ok(());
+    }
+    Err(AddError::NotADigest { digest: digest.to_owned() })
 }
 
 /// Unpacks a layer aside, checks it, and puts it in place; one that is there is only checked for its size.
@@ -162,4 +174,28 @@ pub(super) fn check_media_type(media_type: &MediaType) -> Result<(), AddError> {
     let name = media_type.to_string();
     let known = name.contains("layer") || name.contains("rootfs.diff.tar");
     if known && !name.contains("encrypted") { Ok(()) } else { Err(AddError::MediaType(name)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_id_that_is_a_path_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout::open(folder.path()).expect("opens");
+        for diff_id in ["sha256:../../..", "../../..", "sha256:"] {
+            let config = format!(
+                r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
+            );
+            // The layer need not even be there: what the path would lead to is.
+            let layers = vec![Layer { path: folder.path().join("lock"), digest: None }];
+            let (names, digests) = (vec!["x.io/y:1".to_owned()], Vec::new());
+            let parts =
+                Parts { manifest: b"{}".to_vec(), config: config.into_bytes(), layers, names, digests };
+            let error = add(&layout, parts).expect_err(diff_id);
+            assert_eq!(error.to_string(), format!("{diff_id:?} is not a SHA-256 digest"));
+        }
+        assert!(layout.index().expect("readable").images.is_empty());
+    }
 }

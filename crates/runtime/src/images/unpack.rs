@@ -87,6 +87,10 @@ impl Unpacker {
             return self.opaque(&path);
         }
         if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
+            // `.wh...` would hide the folder above, and `.wh..` the folder itself.
+            if matches!(hidden, b"" | b"." | b"..") {
+                return Err(UnpackError::EscapesRoot { path: given });
+            }
             return whiteout(&parent, OsStr::from_bytes(hidden)).map_err(|error| failed(&path, error));
         }
         let kind = entry.header().entry_type();
@@ -381,6 +385,10 @@ mod tests {
             refused(&raw(EntryType::Regular, "a/../../evil", "")),
             r#"entry "a/../../evil" leaves the root of the layer"#
         );
+        for whiteout in [".wh...", ".wh..", ".wh.", "a/.wh..."] {
+            let expected = format!("entry {whiteout:?} leaves the root of the layer");
+            assert_eq!(refused(&raw(EntryType::Regular, whiteout, "")), expected);
+        }
         assert_eq!(
             refused(&raw(EntryType::Link, "l", "../outside")),
             r#"hard link "l" to "../outside" leaves the root of the layer"#
