@@ -106,10 +106,10 @@ fn summarize_init<'a>(pod: &'a Value, summary: &mut Summary<'a>, sidecars: &mut 
             pod.item_where("spec.initContainers", "name", status.text("name")).is_some_and(is_sidecar);
         let restarts = status.int("restartCount");
         let last = status.text("lastState.terminated.finishedAt");
-        summary.restarts += restarts;
+        summary.restarts = summary.restarts.saturating_add(restarts);
         summary.last_restart = summary.last_restart.max(last);
         if sidecar {
-            sidecars.count += restarts;
+            sidecars.count = sidecars.count.saturating_add(restarts);
             sidecars.last = sidecars.last.max(last);
         }
         let terminated = status.at("state.terminated");
@@ -147,7 +147,7 @@ fn termination(terminated: &Value) -> String {
 fn summarize_containers<'a>(pod: &'a Value, mut summary: Summary<'a>) -> Summary<'a> {
     let mut running = false;
     for status in pod.items("status.containerStatuses").iter().rev() {
-        summary.restarts += status.int("restartCount");
+        summary.restarts = summary.restarts.saturating_add(status.int("restartCount"));
         summary.last_restart = summary.last_restart.max(status.text("lastState.terminated.finishedAt"));
         let waiting = status.text("state.waiting.reason");
         if !waiting.is_empty() {
