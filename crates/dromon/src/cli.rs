@@ -50,6 +50,9 @@ pub struct Up {
     /// Return once the node is Ready, and leave the cluster running in the background.
     #[arg(long)]
     pub detach: bool,
+    /// Says the word that a detaching parent waits for.
+    #[arg(long, hide = true)]
+    pub tell_ready: bool,
     /// The port of the API server. Two clusters on one machine need two.
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
     pub api_port: u16,

@@ -17,7 +17,7 @@ pub fn up(options: &Up) -> Result<()> {
     let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log);
     let errors = errors.with_context(|| format!("cannot open {}", log.display()))?;
     let mut child = Command::new(program)
-        .arg("up")
+        .args(["up", "--tell-ready"])
         .arg("--data-dir")
         .arg(layout.root())
         .args(["--api-port", &options.api_port.to_string()])

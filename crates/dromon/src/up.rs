@@ -50,7 +50,9 @@ async fn serve(options: &Up, layout: &Layout) -> Result<()> {
             progress.elapsed().as_secs_f64(),
             layout.kubeconfig().display()
         ));
-        say(READY);
+        if options.tell_ready {
+            say(READY);
+        }
         Ok::<_, anyhow::Error>(cluster)
     };
     let cluster = tokio::select! {
