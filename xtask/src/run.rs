@@ -13,7 +13,14 @@ pub fn root() -> PathBuf {
 /// The cargo that runs us.
 pub fn cargo(arguments: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).current_dir(root()).args(arguments))
+    let mut command = Command::new(cargo);
+    // What cargo told us of ourselves would look like a change to build scripts, and rebuild half of the dependencies.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
+    run(command.current_dir(root()).args(arguments))
 }
 
 pub fn run(command: &mut Command) -> Result<()> {

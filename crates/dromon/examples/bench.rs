@@ -19,6 +19,8 @@ use serde_json::json;
 use stdx::Clock;
 
 const IMAGE: &str = "dromon.dev/demo:latest";
+/// Away from the ports and addresses of a cluster that may run already.
+const PLACE: [&str; 6] = ["--api-port", "18443", "--kubelet-port", "20450", "--pod-cidr", "10.252.0.0/24"];
 const OBJECTS: usize = 2000;
 const CALLERS: usize = 32;
 const WATCHERS: usize = 100;
@@ -61,6 +63,7 @@ impl Cluster {
         let up = cluster
             .command("up")
             .arg("--detach")
+            .args(PLACE)
             .stdout(Stdio::null())
             .status()
             .context("cannot start dromon")?;
