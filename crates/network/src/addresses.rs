@@ -76,8 +76,12 @@ impl Addresses {
             let entry = entry.map_err(|source| self.failed(source))?;
             let name = entry.file_name();
             let Some(address) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            let owner = fs::read_to_string(entry.path()).map_err(|source| self.failed(source))?;
-            found.push((address, owner));
+            match fs::read_to_string(entry.path()) {
+                Ok(owner) => found.push((address, owner)),
+                // Given back while we looked.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(self.failed(source)),
+            }
         }
         Ok(found)
     }
@@ -129,5 +133,24 @@ mod tests {
         assert_eq!((last("c"), last("d"), last("e")), (4, 5, 6));
         assert_eq!(open().reserve("f").expect("reserved").octets()[3], 2);
         assert!(matches!(addresses.reserve("g"), Err(AddressError::Exhausted { .. })));
+    }
+
+    #[test]
+    fn pods_that_come_and_go_at_once_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let addresses = Addresses::open(folder.path().to_owned(), "10.1.0.0/24".parse().expect("a range"))
+            .expect("opens");
+        std::thread::scope(|scope| {
+            for owner in ["a", "b", "c", "d"] {
+                let addresses = &addresses;
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        addresses.reserve(owner).expect("reserved");
+                        addresses.release(owner).expect("released");
+                    }
+                });
+            }
+        });
+        assert!(addresses.all().expect("lists").is_empty());
     }
 }
