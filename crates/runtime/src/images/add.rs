@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::{ImageConfiguration, ImageManifest, MediaType};
 
 use super::digest::{self, Hashing};
+use super::garbage::Naming;
 use super::layout::{Layout, LayoutError, Record};
+use super::reference::is_digest;
 use super::unpack::{UnpackError, unpack};
 
 /// Why an image could not be added.
@@ -23,9 +25,10 @@ pub enum AddError {
     DiffId { number: usize, expected: String, found: String },
     #[error("the image has {layers} layers but its configuration names {diff_ids}")]
     Layers { layers: usize, diff_ids: usize },
-    /// Digests become names of files: nothing else may.
-    #[error("{digest:?} is not a SHA-256 digest")]
-    NotADigest { digest: String },
+    #[error("{0:?} in the image's configuration is no digest")]
+    NoDigest(String),
+    #[error("no space left to store layer {number}")]
+    DiskFull { number: usize },
     #[error("unsupported media type {0}")]
     MediaType(String),
     #[error("{what} is not understood")]
@@ -59,39 +62,68 @@ pub(super) fn parse_manifest(bytes: &[u8]) -> Result<ImageManifest, AddError> {
 
 /// Adds the image and gives its record.
 pub(super) fn add(layout: &Layout, parts: Parts) -> Result<Record, AddError> {
-    let config: ImageConfiguration = serde_json::from_slice(&parts.config)
-        .map_err(|source| AddError::Json { what: "the image's configuration", source })?;
-    let diff_ids = config.rootfs().diff_ids().clone();
-    diff_ids.iter().try_for_each(|diff_id| check_digest(diff_id))?;
-    if diff_ids.len() != parts.layers.len() {
-        return Err(AddError::Layers { layers: parts.layers.len(), diff_ids: diff_ids.len() });
-    }
+    let naming = layout.naming()?;
+    let diff_ids = diff_ids(&parts.config, parts.layers.len())?;
     let mut size = parts.config.len() as u64;
     for (number, (layer, diff_id)) in parts.layers.iter().zip(&diff_ids).enumerate() {
         size += add_layer(layout, number, layer, diff_id)?;
     }
-    let (id, manifest) = (digest::of(&parts.config), digest::of(&parts.manifest));
-    for (digest, bytes) in [(&id, &parts.config), (&manifest, &parts.manifest)] {
+    let Parts { manifest, config, names, digests, .. } = parts;
+    commit(layout, naming, Named { manifest, config, names, digests }, diff_ids, size)
+}
+
+/// What the layers must unpack to, as the configuration says. These become names of folders, so that each is checked.
+pub(super) fn diff_ids(config: &[u8], layers: usize) -> Result<Vec<String>, AddError> {
+    let config: ImageConfiguration = serde_json::from_slice(config)
+        .map_err(|source| AddError::Json { what: "the image's configuration", source })?;
+    let diff_ids = config.rootfs().diff_ids().clone();
+    if diff_ids.len() != layers {
+        return Err(AddError::Layers { layers, diff_ids: diff_ids.len() });
+    }
+    match diff_ids.iter().find(|diff_id| !is_digest(diff_id)) {
+        Some(bad) => Err(AddError::NoDigest(bad.clone())),
+        None => Ok(diff_ids),
+    }
+}
+
+/// An image whose layers are in place.
+pub(super) struct Named {
+    pub manifest: Vec<u8>,
+    pub config: Vec<u8>,
+    pub names: Vec<String>,
+    pub digests: Vec<String>,
+}
+
+/// Writes the image into the index: from here on it is there.
+pub(super) fn commit(
+    layout: &Layout,
+    naming: Naming,
+    image: Named,
+    layers: Vec<String>,
+    size: u64,
+) -> Result<Record, AddError> {
+    let (id, manifest) = (digest::of(&image.config), digest::of(&image.manifest));
+    for (digest, bytes) in [(&id, &image.config), (&manifest, &image.manifest)] {
         layout.write(&format!("blobs/{}", digest.trim_start_matches("sha256:")), bytes)?;
     }
-    let record = Record { id, manifest, names: parts.names, digests: parts.digests, layers: diff_ids, size };
+    let record = Record { id, manifest, names: image.names, digests: image.digests, layers, size };
     let lock = layout.lock()?;
     let mut index = layout.index()?;
     index.insert(record.clone());
     layout.write_index(&index, &lock)?;
+    drop((lock, naming));
+    // A removal in the meantime left its garbage to us.
+    layout.collect_garbage()?;
     Ok(index.images.get(&record.id).cloned().unwrap_or(record))
 }
 
-/// Refuses what could lead a path elsewhere.
-pub(super) fn check_digest(digest: &str) -> Result<(), AddError> {
-    if super::reference::is_digest(digest) {
-        return Ok(());
-    }
-    Err(AddError::NotADigest { digest: digest.to_owned() })
-}
-
 /// Unpacks a layer aside, checks it, and puts it in place; one that is there is only checked for its size.
-fn add_layer(layout: &Layout, number: usize, layer: &Layer, diff_id: &str) -> Result<u64, AddError> {
+pub(super) fn add_layer(
+    layout: &Layout,
+    number: usize,
+    layer: &Layer,
+    diff_id: &str,
+) -> Result<u64, AddError> {
     let read = |source| AddError::Read { digest: layer.digest.clone().unwrap_or_default(), source };
     let size = fs::metadata(&layer.path).map_err(read)?.len();
     let place = layout.layer_path(diff_id);
@@ -116,7 +148,10 @@ fn add_layer(layout: &Layout, number: usize, layer: &Layer, diff_id: &str) -> Re
             return Err(AddError::Digest { expected: expected.clone(), found });
         }
     }
-    put_in_place(&folder, &place).map_err(read)?;
+    put_in_place(&folder, &place).map_err(|source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AddError::DiskFull { number },
+        _ => read(source),
+    })?;
     Ok(size)
 }
 
@@ -132,15 +167,15 @@ fn put_in_place(folder: &Path, place: &Path) -> io::Result<()> {
     }
 }
 
-/// A layer's tar, whatever compresses it: told by its first bytes.
-enum Plain<R: Read> {
+/// A tar, whatever compresses it: told by its first bytes.
+pub(super) enum Plain<R: Read> {
     Gzip(Box<flate2::bufread::MultiGzDecoder<BufReader<R>>>),
     Zstd(Box<zstd::Decoder<'static, BufReader<R>>>),
     Tar(BufReader<R>),
 }
 
 impl<R: Read> Plain<R> {
-    fn new(inner: R) -> io::Result<Self> {
+    pub fn new(inner: R) -> io::Result<Self> {
         let mut inner = BufReader::with_capacity(1 << 17, inner);
         let start = io::BufRead::fill_buf(&mut inner)?;
         Ok(match start {
@@ -174,28 +209,4 @@ pub(super) fn check_media_type(media_type: &MediaType) -> Result<(), AddError> {
     let name = media_type.to_string();
     let known = name.contains("layer") || name.contains("rootfs.diff.tar");
     if known && !name.contains("encrypted") { Ok(()) } else { Err(AddError::MediaType(name)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_diff_id_that_is_a_path_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let layout = Layout::open(folder.path()).expect("opens");
-        for diff_id in ["sha256:../../..", "../../..", "sha256:"] {
-            let config = format!(
-                r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
-            );
-            // The layer need not even be there: what the path would lead to is.
-            let layers = vec![Layer { path: folder.path().join("lock"), digest: None }];
-            let (names, digests) = (vec!["x.io/y:1".to_owned()], Vec::new());
-            let parts =
-                Parts { manifest: b"{}".to_vec(), config: config.into_bytes(), layers, names, digests };
-            let error = add(&layout, parts).expect_err(diff_id);
-            assert_eq!(error.to_string(), format!("{diff_id:?} is not a SHA-256 digest"));
-        }
-        assert!(layout.index().expect("readable").images.is_empty());
-    }
 }

@@ -1,15 +1,16 @@
 //! Importing image archives: OCI layouts and what `docker save` writes, plain or compressed.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{Descriptor, ImageIndex, MediaType};
+use oci_spec::image::{Descriptor, ImageIndex};
 use serde::Deserialize;
 use tar::{Archive, EntryType};
 
-use super::add::{AddError, Layer, Parts, add, check_media_type, parse_manifest};
+use super::add::{AddError, Layer, Parts, Plain, add, check_media_type, parse_manifest};
 use super::layout::{Layout, LayoutError, Record};
+use super::platform::{self, ARCHITECTURE};
 use super::reference::{Reference, ReferenceError};
 use super::unpack::below_root;
 
@@ -66,10 +67,7 @@ pub(super) fn import(
 
 /// Writes the archive's files below `folder`; only files, and links among them, belong into an image archive.
 fn spread(archive: &mut dyn Read, folder: &Path) -> Result<(), ImportError> {
-    let mut reader = BufReader::with_capacity(1 << 18, archive);
-    let gzip = reader.fill_buf().map_err(ImportError::Read)?.starts_with(&[0x1f, 0x8b]);
-    let mut plain: Box<dyn Read> =
-        if gzip { Box::new(flate2::bufread::MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+    let mut plain = Plain::new(archive).map_err(ImportError::Read)?;
     let mut archive = Archive::new(&mut plain);
     for entry in archive.entries().map_err(ImportError::Read)? {
         let mut entry = entry.map_err(ImportError::Read)?;
@@ -154,12 +152,6 @@ struct Saved {
 /// A spread archive.
 struct Folder<'a>(&'a Path);
 
-/// The machine's architecture in OCI's words.
-pub(super) const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
-    b"aarch64" => "arm64",
-    _ => "amd64",
-};
-
 impl Folder<'_> {
     fn file(&self, name: &str) -> Result<PathBuf, ImportError> {
         let clean =
@@ -194,7 +186,7 @@ impl Folder<'_> {
     fn oci(&self) -> Result<Vec<Parts>, ImportError> {
         let index: ImageIndex = self.json("index.json")?;
         let mut images = Vec::new();
-        for descriptor in index.manifests() {
+        for descriptor in index.manifests().iter().filter(|found| platform::is_image(found)) {
             images.push(self.oci_image(descriptor, name_of(descriptor).ok_or(ImportError::Nameless)?)?);
         }
         Ok(images)
@@ -204,15 +196,10 @@ impl Folder<'_> {
         let reference: Reference = name.parse()?;
         let failed = |source| ImportError::Add { name: name.clone(), source };
         let bytes = self.blob(descriptor).map_err(failed)?;
-        if *descriptor.media_type() == MediaType::ImageIndex
-            || descriptor.media_type().to_string().contains("manifest.list")
-        {
+        if platform::is_index(descriptor.media_type()) {
             let inner: ImageIndex = serde_json::from_slice(&bytes)
                 .map_err(|source| ImportError::Json { name: "the image index", source })?;
-            let fits = |d: &&Descriptor| {
-                d.platform().as_ref().is_none_or(|p| p.architecture().to_string() == ARCHITECTURE)
-            };
-            let chosen = inner.manifests().iter().find(fits).ok_or(ImportError::Platform(ARCHITECTURE))?;
+            let chosen = platform::choose(&inner).ok_or(ImportError::Platform(ARCHITECTURE))?;
             return self.oci_image(chosen, name.clone());
         }
         let manifest = parse_manifest(&bytes).map_err(failed)?;

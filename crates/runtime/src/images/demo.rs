@@ -19,7 +19,7 @@ pub fn demo_archive(program: &Path) -> io::Result<Vec<u8>> {
     let layer = layer(program)?;
     let diff_id = digest::of(&layer);
     let config = json!({
-        "architecture": super::archive::ARCHITECTURE, "os": "linux",
+        "architecture": super::platform::ARCHITECTURE, "os": "linux",
         "config": {"Entrypoint": [format!("/{PROGRAM}")], "Cmd": ["demo", "serve"], "Env": ["PATH=/"]},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     })

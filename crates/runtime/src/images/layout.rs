@@ -9,13 +9,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
+
+use super::scratch::Lock;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     #[error("cannot {step} {path:?}")]
     File { step: &'static str, path: PathBuf, source: io::Error },
+    #[error("no space left to write {path:?}")]
+    DiskFull { path: PathBuf },
+    #[error("{path:?} is not understood")]
+    Registries { path: PathBuf, source: serde_json::Error },
     #[error("the image index {path:?} is damaged")]
     Index { path: PathBuf, source: serde_json::Error },
 }
@@ -97,9 +103,6 @@ pub(super) struct Layout {
     pub root: PathBuf,
 }
 
-/// Held while the index is changed, by one process at a time.
-pub(super) struct Lock(#[expect(dead_code, reason = "the lock lives as long as the file")] File);
-
 impl Layout {
     pub fn open(root: &Path) -> Result<Self, LayoutError> {
         let layout = Self { root: root.to_owned() };
@@ -111,6 +114,8 @@ impl Layout {
                 .create(&path)
                 .map_err(|source| LayoutError::File { step: "create", path, source })?;
         }
+        layout.sweep()?;
+        layout.collect_garbage()?;
         Ok(layout)
     }
 
@@ -132,23 +137,9 @@ impl Layout {
         self.root.join("s").join(id)
     }
 
-    /// A folder for what is not finished; gone when dropped.
-    pub fn scratch(&self) -> Result<tempfile::TempDir, LayoutError> {
-        let folder = self.root.join("tmp");
-        tempfile::tempdir_in(&folder).map_err(|source| LayoutError::File {
-            step: "create a folder in",
-            path: folder,
-            source,
-        })
-    }
-
     /// Waits until no other process changes the index.
     pub fn lock(&self) -> Result<Lock, LayoutError> {
-        let path = self.root.join("lock");
-        let failed = |source| LayoutError::File { step: "lock", path: path.clone(), source };
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-        Ok(Lock(file))
+        self.lock_file("lock", FlockOperation::LockExclusive)
     }
 
     pub fn index(&self) -> Result<Index, LayoutError> {
@@ -167,13 +158,23 @@ impl Layout {
         self.write("images.json", &bytes)
     }
 
-    /// Replaces a file whole: written aside, flushed, renamed.
+    /// Replaces a file whole: written aside, flushed, renamed, and the rename flushed too.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LayoutError> {
         let path = self.root.join(name);
-        let failed = |source| LayoutError::File { step: "write", path: path.clone(), source };
-        let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp")).map_err(failed)?;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+        let scratch = self.scratch()?;
+        let aside = scratch.path().join("file");
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            File::open(path.parent().unwrap_or(&self.root))?.sync_all()
+        };
+        write().map_err(|source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                LayoutError::DiskFull { path: path.clone() }
+            }
+            _ => LayoutError::File { step: "write", path: path.clone(), source },
+        })
     }
 }

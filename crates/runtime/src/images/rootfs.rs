@@ -19,6 +19,8 @@ pub enum RootfsError {
     Unmount { path: PathBuf, source: io::Error },
     #[error("layer {0} is missing from the store: import or pull the image again")]
     MissingLayer(String),
+    #[error("the image has {layers} layers, more than the {MOST_LAYERS} that can be mounted")]
+    TooManyLayers { layers: usize },
 }
 
 /// Mounts a writable root for container `id`; one that is mounted already is given again.
@@ -35,7 +37,7 @@ pub(super) fn prepare(layout: &Layout, id: &str, layers: &[String]) -> Result<Pa
     // The root itself is the upper folder's: as an image's root is.
     set_mode(&snapshot.join("u"), 0o755)?;
     set_mode(&snapshot, 0o711)?;
-    let lowers = lowers(layout, layers)?;
+    let lowers = lowers(layout, id, layers)?;
     let options = format!("lowerdir={lowers},upperdir=s/{id}/u,workdir=s/{id}/w,volatile");
     overlay(&layout.root, &merged, &options, MountFlags::empty())?;
     Ok(merged)
@@ -52,17 +54,24 @@ pub(super) fn prepare_read_only(
     if is_mounted(&place) {
         return Ok(place);
     }
-    let empty = layout.snapshot(id).join("e");
-    for path in [&place, &empty] {
-        fs::create_dir_all(path).map_err(|source| RootfsError::Folder { path: path.clone(), source })?;
-    }
-    let lowers = lowers(layout, layers)?;
+    fs::create_dir_all(&place).map_err(|source| RootfsError::Folder { path: place.clone(), source })?;
     // One layer alone is no overlay: an empty one below makes it one.
-    overlay(&layout.root, &place, &format!("lowerdir={lowers}:s/{id}/e"), MountFlags::RDONLY)?;
+    let options = format!("lowerdir={}:{}", lowers(layout, id, layers)?, empty(layout, id, "f")?);
+    overlay(&layout.root, &place, &options, MountFlags::RDONLY)?;
     Ok(place)
 }
 
-fn lowers(layout: &Layout, layers: &[String]) -> Result<String, RootfsError> {
+/// More do not fit the page that mount options have, beside the paths of the snapshot.
+const MOST_LAYERS: usize = 128;
+
+/// The uppermost layer first, as overlayfs wants it; an image without layers stands on an empty one.
+fn lowers(layout: &Layout, id: &str, layers: &[String]) -> Result<String, RootfsError> {
+    if layers.is_empty() {
+        return empty(layout, id, "e");
+    }
+    if layers.len() > MOST_LAYERS {
+        return Err(RootfsError::TooManyLayers { layers: layers.len() });
+    }
     let mut names = Vec::new();
     for layer in layers.iter().rev() {
         if !layout.layer_path(layer).is_dir() {
@@ -71,6 +80,13 @@ fn lowers(layout: &Layout, layers: &[String]) -> Result<String, RootfsError> {
         names.push(layout.layer(layer).display().to_string());
     }
     Ok(names.join(":"))
+}
+
+/// An empty folder of the snapshot's own.
+fn empty(layout: &Layout, id: &str, name: &str) -> Result<String, RootfsError> {
+    let path = layout.snapshot(id).join(name);
+    fs::create_dir_all(&path).map_err(|source| RootfsError::Folder { path, source })?;
+    Ok(format!("s/{id}/{name}"))
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), RootfsError> {

@@ -16,16 +16,19 @@ use stdx::Clock;
 
 use super::archive::{self, ImportError};
 use super::contract::{Error, Images, Rootfs, Usage};
+use super::download::Progress;
 use super::layout::{Index, Layout, LayoutError, Record};
-use super::pull::{self, Progress, PullError};
+use super::pull::{Flights, PullError, Puller};
 use super::reference::Reference;
 use super::rootfs;
+use super::scratch::entries;
 
 /// Images of one machine; clones share them.
 #[derive(Clone)]
 pub struct Store {
     layout: Layout,
     clock: Clock,
+    flights: Flights,
 }
 
 fn failed<E>(step: impl Into<String>) -> impl FnOnce(E) -> Error
@@ -38,7 +41,7 @@ where
 
 impl Store {
     pub fn open(root: &Path, clock: Clock) -> Result<Self, LayoutError> {
-        Ok(Self { layout: Layout::open(root)?, clock })
+        Ok(Self { layout: Layout::open(root)?, clock, flights: Flights::default() })
     }
 
     /// Adds every image of an archive; `said` hears each.
@@ -57,7 +60,8 @@ impl Store {
         auth: RegistryAuth,
         progress: Progress,
     ) -> Result<Record, PullError> {
-        pull::pull(&self.layout, image, auth, progress).await
+        let puller = Puller { layout: &self.layout, flights: &self.flights, clock: &self.clock };
+        puller.pull(image, &auth, progress).await
     }
 
     pub fn index(&self) -> Result<Index, LayoutError> {
@@ -78,38 +82,9 @@ impl Store {
             index.images.remove(&id);
         }
         self.layout.write_index(&index, &lock)?;
-        self.collect_garbage(&index)?;
+        drop(lock);
+        self.layout.collect_garbage()?;
         Ok(true)
-    }
-
-    /// Deletes blobs and layers that no image names, but layers that a container uses.
-    fn collect_garbage(&self, index: &Index) -> Result<(), LayoutError> {
-        let mut kept: HashSet<PathBuf> = HashSet::new();
-        for record in index.images.values() {
-            kept.extend([self.layout.blob(&record.id), self.layout.blob(&record.manifest)]);
-            kept.extend(record.layers.iter().map(|layer| self.layout.layer_path(layer)));
-        }
-        kept.extend(self.layers_in_use()?);
-        for folder in ["blobs", "l"] {
-            for path in entries(&self.layout.root.join(folder))? {
-                if !kept.contains(&path) {
-                    let removed =
-                        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                    removed.map_err(|source| LayoutError::File { step: "delete", path, source })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn layers_in_use(&self) -> Result<HashSet<PathBuf>, LayoutError> {
-        let mut used = HashSet::new();
-        for snapshot in entries(&self.layout.root.join("s"))? {
-            // Written before the mount, so that a snapshot without it holds no layer.
-            let Ok(layers) = fs::read_to_string(snapshot.join("layers")) else { continue };
-            used.extend(layers.lines().map(|layer| self.layout.layer_path(layer)));
-        }
-        Ok(used)
     }
 
     fn record(&self, image: &str) -> Result<Record, Error> {
@@ -124,9 +99,11 @@ impl Store {
     }
 
     fn prepare(&self, image: &str, id: &str) -> Result<Rootfs, Error> {
+        let naming = self.layout.naming().map_err(failed("cannot hold the image"))?;
         let record = self.record(image)?;
         let configuration = self.configuration(&record)?;
         self.note_layers(id, &record)?;
+        drop(naming);
         let path = rootfs::prepare(&self.layout, id, &record.layers)
             .map_err(failed("cannot prepare the root file system"))?;
         let config = configuration.config().clone().unwrap_or_default();
@@ -143,19 +120,22 @@ impl Store {
         })
     }
 
-    /// What a removal of the image must leave in place.
     fn note_layers(&self, id: &str, record: &Record) -> Result<(), Error> {
-        let snapshot = self.layout.snapshot(id);
-        let path = snapshot.join("layers");
-        let mut layers = fs::read_to_string(&path).unwrap_or_default();
-        record.layers.iter().for_each(|layer| layers.extend([layer.as_str(), "\n"]));
-        let written = fs::create_dir_all(&snapshot).and_then(|()| fs::write(&path, layers));
-        written.map_err(failed("cannot note the layers of a root file system"))
+        let noted = self.layout.note_layers(&self.layout.snapshot(id), &record.layers);
+        noted.map_err(failed("cannot note the layers of a root file system"))
+    }
+
+    /// Its layers may have been the last use of an image that is gone.
+    fn remove_snapshot(&self, id: &str) -> Result<(), Error> {
+        rootfs::remove(&self.layout, id).map_err(failed("cannot remove a root file system"))?;
+        self.layout.collect_garbage().map_err(failed("cannot delete unused layers"))
     }
 
     fn volume(&self, image: &str, id: &str) -> Result<PathBuf, Error> {
+        let naming = self.layout.naming().map_err(failed("cannot hold the image"))?;
         let record = self.record(image)?;
         self.note_layers(id, &record)?;
+        drop(naming);
         let key = &record.id.trim_start_matches("sha256:")[..16];
         rootfs::prepare_read_only(&self.layout, id, key, &record.layers)
             .map_err(failed("cannot mount the image"))
@@ -193,11 +173,6 @@ impl Store {
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, LayoutError> {
-    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    read().map_err(|source| LayoutError::File { step: "list", path: folder.to_owned(), source })
-}
-
 /// Credentials as the kubelet hands them on.
 fn registry_auth(auth: Option<&v1::AuthConfig>) -> RegistryAuth {
     match auth {
@@ -218,10 +193,7 @@ impl Images for Store {
 
     async fn remove_rootfs(&self, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        self.blocking(move |store| {
-            rootfs::remove(&store.layout, &id).map_err(failed("cannot remove a root file system"))
-        })
-        .await
+        self.blocking(move |store| store.remove_snapshot(&id)).await
     }
 
     async fn prepare_volume(&self, image: &str, id: &str) -> Result<PathBuf, Error> {
@@ -247,7 +219,7 @@ impl Images for Store {
             {
                 let id = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 if !live.contains(id) {
-                    rootfs::remove(&store.layout, id).map_err(failed("cannot remove a root file system"))?;
+                    store.remove_snapshot(id)?;
                 }
             }
             Ok(())

@@ -79,27 +79,32 @@ pub(super) fn below_root(path: &Path) -> Option<PathBuf> {
 
 impl Unpacker {
     fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), UnpackError> {
-        let given = entry.path().map_err(UnpackError::Read)?.into_owned();
-        let path = below_root(&given).ok_or_else(|| UnpackError::EscapesRoot { path: given.clone() })?;
-        let Some(name) = path.file_name().map(OsStr::to_owned) else { return Ok(()) };
-        let parent = self.parent(&path)?;
-        if name.as_bytes() == OPAQUE {
-            return self.opaque(&path);
-        }
-        if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
-            // `.wh...` would hide the folder above, and `.wh..` the folder itself.
-            if matches!(hidden, b"" | b"." | b"..") {
-                return Err(UnpackError::EscapesRoot { path: given });
-            }
-            return whiteout(&parent, OsStr::from_bytes(hidden)).map_err(|error| failed(&path, error));
-        }
         let kind = entry.header().entry_type();
+        if kind == EntryType::XGlobalHeader {
+            // A comment of the archiver: no file.
+            return Ok(());
+        }
+        let given = entry.path().map_err(UnpackError::Read)?.into_owned();
+        let escapes = || UnpackError::EscapesRoot { path: given.clone() };
+        let path = below_root(&given).ok_or_else(escapes)?;
+        let Some(name) = path.file_name().map(OsStr::to_owned) else { return Ok(()) };
+        let mark = Mark::of(&name).ok_or_else(escapes)?;
+        let parent = self.parent(&path)?;
+        if mark != Mark::None {
+            return self.mark(mark, &parent, &path).map_err(|error| failed(&path, error));
+        }
+        let replaces = is_whiteout(&parent, &name).map_err(|error| failed(&path, error))?;
         clear(&parent, &name, kind == EntryType::Directory).map_err(|error| failed(&path, error))?;
         self.create(&mut entry, kind, &parent, &name, &path)?;
         if kind == EntryType::Link {
             return Ok(());
         }
-        self.metadata(&mut entry, kind, &parent, &name, &path)
+        self.metadata(&mut entry, kind, &parent, &name, &path)?;
+        if replaces && kind == EntryType::Directory {
+            // The layer hides a lower folder and has its own: without this mark the two would be shown as one.
+            self.opaque(&path).map_err(|error| failed(&path, error))?;
+        }
+        Ok(())
     }
 
     /// The folder that the entry lies in, made where an archive leaves it out. Links in between are followed below the
@@ -128,15 +133,35 @@ impl Unpacker {
         openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
     }
 
-    fn opaque(&self, path: &Path) -> Result<(), UnpackError> {
-        let set = || {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let folder = openat2(&self.root, folder, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-            fsetxattr(&folder, "trusted.overlay.opaque", b"y", XattrFlags::empty())
-        };
-        set().map_err(|error| failed(path, error))
+    fn mark(&self, mark: Mark<'_>, parent: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
+        match mark {
+            Mark::None | Mark::Foreign => Ok(()),
+            Mark::Opaque => self.opaque(path.parent().unwrap_or(Path::new(""))),
+            Mark::Whiteout(hidden) => self.whiteout(parent, hidden, path),
+        }
+    }
+
+    /// Hides what lower layers have in a folder.
+    fn opaque(&self, folder: &Path) -> rustix::io::Result<()> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let folder = openat2(&self.root, folder, flags, Mode::empty(), resolve)?;
+        fsetxattr(&folder, "trusted.overlay.opaque", b"y", XattrFlags::empty())
+    }
+
+    /// Hides a name of the lower layers; what this layer itself has under the name stays.
+    fn whiteout(&self, parent: &OwnedFd, name: &OsStr, path: &Path) -> rustix::io::Result<()> {
+        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {
+                mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), makedev(0, 0))
+            }
+            Err(error) => Err(error),
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
+                self.opaque(&path.with_file_name(name))
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     fn create<R: Read>(
@@ -251,10 +276,40 @@ fn link_name<R: Read>(entry: &Entry<'_, R>) -> Result<PathBuf, UnpackError> {
     })
 }
 
-/// Marks a name of a lower layer as gone.
-fn whiteout(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
-    clear(parent, name, false)?;
-    mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), makedev(0, 0))
+/// What a name says beyond itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark<'a> {
+    None,
+    Whiteout(&'a OsStr),
+    Opaque,
+    /// Notes of the file system aufs, which no other reads.
+    Foreign,
+}
+
+impl<'a> Mark<'a> {
+    /// None where the name would hide what is no name: `.` or `..`.
+    fn of(name: &'a OsStr) -> Option<Self> {
+        match name.as_bytes() {
+            OPAQUE => Some(Self::Opaque),
+            name if name.starts_with(b".wh..wh.") => Some(Self::Foreign),
+            name => match name.strip_prefix(WHITEOUT) {
+                None => Some(Self::None),
+                Some(b"" | b"." | b"..") => None,
+                Some(hidden) => Some(Self::Whiteout(OsStr::from_bytes(hidden))),
+            },
+        }
+    }
+}
+
+fn is_whiteout(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<bool> {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+        Ok(found) => {
+            let kind = FileType::from_raw_mode(found.st_mode);
+            Ok(kind == FileType::CharacterDevice && found.st_rdev == 0)
+        }
+    }
 }
 
 /// Makes room for an entry; a folder may stay where a folder comes.
@@ -327,96 +382,5 @@ fn mode_and_attributes(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-    use tar::{Builder, Header};
-
-    use super::*;
-
-    fn header(kind: EntryType, size: u64) -> Header {
-        let mut header = Header::new_ustar();
-        header.set_entry_type(kind);
-        header.set_size(size);
-        header.set_mode(0o640);
-        header.set_mtime(1000);
-        header.set_uid(0);
-        header.set_gid(0);
-        header
-    }
-
-    /// A path or link target as it stands, checked by nobody.
-    fn raw(kind: EntryType, path: &str, target: &str) -> Vec<u8> {
-        let mut header = header(kind, 0);
-        let fields = header.as_ustar_mut().expect("made as ustar");
-        fields.name[..path.len()].copy_from_slice(path.as_bytes());
-        fields.linkname[..target.len()].copy_from_slice(target.as_bytes());
-        header.set_cksum();
-        let mut builder = Builder::new(Vec::new());
-        builder.append(&header, io::empty()).expect("appends");
-        builder.into_inner().expect("finishes")
-    }
-
-    fn refused(tar: &[u8]) -> String {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().join("root");
-        std::fs::create_dir(&root).expect("created");
-        std::fs::write(folder.path().join("outside"), "x").expect("written");
-        let error = unpack(&mut &tar[..], &root).expect_err("refused");
-        assert_eq!(
-            std::fs::read_dir(folder.path()).expect("readable").count(),
-            2,
-            "nothing outside the root"
-        );
-        error.to_string()
-    }
-
-    #[test]
-    fn nothing_leaves_the_root() {
-        assert_eq!(
-            refused(&raw(EntryType::Regular, "../evil", "")),
-            r#"entry "../evil" leaves the root of the layer"#
-        );
-        assert_eq!(
-            refused(&raw(EntryType::Regular, "/evil", "")),
-            r#"entry "/evil" leaves the root of the layer"#
-        );
-        assert_eq!(
-            refused(&raw(EntryType::Regular, "a/../../evil", "")),
-            r#"entry "a/../../evil" leaves the root of the layer"#
-        );
-        for whiteout in [".wh...", ".wh..", ".wh.", "a/.wh..."] {
-            let expected = format!("entry {whiteout:?} leaves the root of the layer");
-            assert_eq!(refused(&raw(EntryType::Regular, whiteout, "")), expected);
-        }
-        assert_eq!(
-            refused(&raw(EntryType::Link, "l", "../outside")),
-            r#"hard link "l" to "../outside" leaves the root of the layer"#
-        );
-    }
-
-    #[test]
-    fn links_in_the_way_are_followed_below_the_root_only() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().join("root");
-        std::fs::create_dir(&root).expect("created");
-        let mut builder = Builder::new(Vec::new());
-        let mut link = header(EntryType::Symlink, 0);
-        builder.append_link(&mut link, "up", "../..").expect("appends");
-        let mut file = header(EntryType::Regular, 4);
-        builder.append_data(&mut file, "up/file", &b"text"[..]).expect("appends");
-        let tar = builder.into_inner().expect("finishes");
-        unpack(&mut &tar[..], &root).expect("unpacks");
-        assert_eq!(std::fs::read_to_string(root.join("file")).expect("inside"), "text");
-        assert_eq!(std::fs::metadata(root.join("file")).expect("there").permissions().mode() & 0o7777, 0o640);
-    }
-
-    #[test]
-    fn whiteouts_become_overlays_own() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let tar = raw(EntryType::Regular, "a/.wh.gone", "");
-        unpack(&mut &tar[..], folder.path()).expect("unpacks");
-        let gone = std::fs::symlink_metadata(folder.path().join("a/gone")).expect("there");
-        assert_eq!((gone.rdev(), gone.mode() & 0o170_000), (0, 0o020_000));
-    }
-}
+#[path = "unpack_tests.rs"]
+mod tests;
