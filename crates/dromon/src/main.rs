@@ -28,6 +28,11 @@ fn main() -> ExitCode {
     if let Some("shim") = arguments.get(1).map(String::as_str) {
         return exit_code(runtime::shim_main(&arguments[2..]));
     }
+    // A container runtime calls the program so when it is its CNI plugin.
+    if std::env::var_os("CNI_COMMAND").is_some() {
+        let env = |name: &str| std::env::var(name).ok();
+        return exit_code(network::cni::run(&env, &mut std::io::stdin(), &mut std::io::stdout()));
+    }
     match run(cli::Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

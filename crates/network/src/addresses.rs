@@ -86,7 +86,8 @@ impl Addresses {
         Ok(found)
     }
 
-    fn of(&self, owner: &str) -> Result<Option<Ipv4Addr>, AddressError> {
+    /// The address that the owner has.
+    pub fn of(&self, owner: &str) -> Result<Option<Ipv4Addr>, AddressError> {
         Ok(self.all()?.into_iter().find(|(_, own)| own == owner).map(|(address, _)| address))
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use linux::net::nft::{Batch, Expr, Family, Hook};
-use linux::net::{self, with_links};
+use linux::net::{self, VethPair, with_links};
 use parking_lot::Mutex;
 
 use crate::addresses::Addresses;
@@ -51,6 +51,31 @@ impl Bridge {
 
     fn addresses(&self) -> Option<Arc<Addresses>> {
         self.addresses.lock().clone()
+    }
+
+    /// Knows the range again without touching the machine: for giving back and checking what was given.
+    pub(crate) fn resume(&self, range: Ipv4Cidr) -> Result<(), Error> {
+        let addresses = Addresses::open(self.config.state.clone(), range)
+            .map_err(failed("cannot set up pod addresses"))?;
+        *self.addresses.lock() = Some(Arc::new(addresses));
+        Ok(())
+    }
+
+    /// Fails unless the pod still has what [`PodNetwork::attach`] gave it.
+    pub(crate) fn check(&self, pod: &Pod) -> Result<(), Error> {
+        let lost = |what: &str| Error {
+            step: format!("pod {}/{} is not connected", pod.namespace, pod.name),
+            source: what.into(),
+        };
+        let addresses = self.addresses().ok_or_else(|| lost(NOT_READY))?;
+        let address = addresses.of(&pod.sandbox_id).map_err(failed("cannot list pod addresses"))?;
+        address.ok_or_else(|| lost("it has no address"))?;
+        let connected = is_connected(&host_device(&pod.sandbox_id), &pod.netns);
+        if connected.map_err(failed("cannot look at the pod's devices"))? {
+            Ok(())
+        } else {
+            Err(lost("a device is missing"))
+        }
     }
 
     /// Gives back what sandboxes that no longer live had: what a crash left behind.
@@ -193,32 +218,37 @@ fn connect(
     address: IpAddr,
     range: Ipv4Cidr,
 ) -> Result<(), net::Error> {
-    if is_connected(device, netns)? {
-        return Ok(());
-    }
     let namespace =
         File::open(netns).map_err(|source| net::Error::Namespace { path: netns.to_owned(), source })?;
-    let peer = device.replace("veth", "peer");
-    with_links(None, |links| {
-        let (namespace, peer) = (&namespace, &peer);
-        async move {
-            links.delete(device).await?;
-            let bridge = links.require(&config.bridge).await?;
-            let port = links.add_veth(device, peer, config.mtu, namespace.as_fd()).await?;
-            links.attach(port, bridge).await
+    if !add_pair(config, device, &namespace)? && !is_connected(device, netns)? {
+        // Half of an earlier attempt: the peer is in a namespace that is gone.
+        with_links(None, |links| async move { links.delete(device).await })?;
+        if !add_pair(config, device, &namespace)? {
+            return Err(net::Error::Taken { name: INTERFACE.into(), netns: netns.to_owned() });
         }
-    })?;
-    with_links(Some(netns), |links| {
-        let peer = &peer;
-        async move {
-            let loopback = links.require("lo").await?;
-            links.up(loopback).await?;
-            let own = links.require(peer).await?;
-            links.rename(own, INTERFACE).await?;
-            links.add_address(own, address, range.prefix()).await?;
-            links.up(own).await?;
-            links.add_default_route(IpAddr::V4(range.gateway())).await
+    }
+    with_links(Some(netns), |links| async move {
+        let loopback = links.require("lo").await?;
+        links.up(loopback).await?;
+        let own = links.require(INTERFACE).await?;
+        links.add_address(own, address, range.prefix()).await?;
+        links.up(own).await?;
+        links.add_default_route(IpAddr::V4(range.gateway())).await
+    })
+}
+
+/// False where one of the two devices is there already.
+fn add_pair(config: &Config, device: &str, namespace: &File) -> Result<bool, net::Error> {
+    with_links(None, |links| async move {
+        let bridge = links.require(&config.bridge).await?;
+        let netns = namespace.as_fd();
+        let pair = VethPair { name: device, bridge, mtu: config.mtu, peer: INTERFACE, netns };
+        let added = links.add_veth(&pair).await?;
+        if added {
+            let port = links.require(device).await?;
+            links.set_hairpin(port).await?;
         }
+        Ok(added)
     })
 }
 

@@ -5,6 +5,7 @@
 mod addresses;
 mod bridge;
 mod cidr;
+pub mod cni;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

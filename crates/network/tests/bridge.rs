@@ -49,7 +49,21 @@ fn pod(id: &str, netns: PathBuf) -> Pod {
 
 #[test]
 fn pods_reach_each_other_and_nothing_stays() {
-    let outer = Namespace::new("outer");
+    in_a_namespace("outer", scenario());
+}
+
+#[test]
+fn half_done_work_is_done_again_and_foreign_devices_stay() {
+    in_a_namespace("half", half_done());
+}
+
+#[test]
+fn any_runtime_may_call_it_as_a_cni_plugin() {
+    in_a_namespace("cni", as_a_plugin());
+}
+
+fn in_a_namespace(name: &str, scenario: impl Future<Output = ()> + Send + 'static) {
+    let outer = Namespace::new(name);
     // The whole test lives in a namespace of its own: its bridge is nobody else's.
     let file = std::fs::File::open(outer.path()).expect("a namespace");
     let thread = std::thread::spawn(move || {
@@ -59,15 +73,88 @@ fn pods_reach_each_other_and_nothing_stays() {
         )
         .expect("enters");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(scenario());
+        runtime.block_on(scenario);
     });
     thread.join().expect("the scenario holds");
 }
 
+fn config(state: &tempfile::TempDir) -> Config {
+    Config { bridge: "cni0".into(), state: state.path().into(), table: "dromon-test".into(), mtu: 1400 }
+}
+
+async fn half_done() {
+    let state = tempfile::tempdir().expect("a folder");
+    let bridge = Bridge::new(config(&state));
+    bridge.set_pod_cidr("10.250.0.0/24").expect("sets up");
+    let (first, second) = (Namespace::new("first"), Namespace::new("second"));
+    let given = bridge.attach(&pod("p", first.path())).await.expect("attaches");
+    // A crash after the devices were made: addresses and routes come with the next attempt.
+    run(&format!("ip -n {} addr flush dev eth0", first.0));
+    run(&format!("ip -n {} link set lo down", first.0));
+    assert_eq!(bridge.attach(&pod("p", first.path())).await.expect("attaches again"), given);
+    let state_of = run(&format!("ip -n {} -o addr", first.0)) + &run(&format!("ip -n {} route", first.0));
+    assert!(state_of.contains("10.250.0.2/24") && state_of.contains("127.0.0.1/8"), "{state_of}");
+    assert!(state_of.contains("default via 10.250.0.1 dev eth0"), "{state_of}");
+    let devices = run(&format!("ip -n {} -o link", first.0)) + &run("bridge -d link");
+    assert!(devices.contains("mtu 1400") && devices.contains("hairpin on"), "{devices}");
+    // The same sandbox in another namespace: the old pair makes room.
+    assert_eq!(bridge.attach(&pod("p", second.path())).await.expect("moves"), given);
+    assert!(run(&format!("ip -n {} -o addr", second.0)).contains("10.250.0.2/24"));
+    // A namespace with an eth0 of somebody else's is refused, and nothing of the attempt stays.
+    run(&format!("ip -n {} link add eth0 type veth peer name other", first.0));
+    let error = bridge.attach(&pod("q", first.path())).await.expect_err("refused");
+    assert_eq!(error.to_string(), "cannot connect pod n/q");
+    assert!(run(&format!("ip -n {} -o link", first.0)).contains("eth0@other"));
+    let error = bridge.attach(&pod("r", "/nowhere".into())).await.expect_err("refused");
+    assert_eq!(error.to_string(), "cannot connect pod n/r");
+    let held: Vec<_> =
+        std::fs::read_dir(state.path()).expect("readable").map(|e| e.expect("entry").file_name()).collect();
+    assert_eq!(held.len(), 2, "p's address and last_reserved: {held:?}");
+    // What a crash left is given back.
+    bridge.retain(&Default::default()).expect("cleans up");
+    assert!(!run("ip -o link").contains("veth"));
+}
+
+async fn as_a_plugin() {
+    let state = tempfile::tempdir().expect("a folder");
+    let inner = Namespace::new("pod");
+    let conf = format!(
+        r#"{{"cniVersion": "1.0.0", "name": "net", "type": "dromon", "dataDir": {:?}, "bridge": "cni7",
+            "ipam": {{"subnet": "10.251.0.0/24"}}, "cni.dev/valid-attachments": []}}"#,
+        state.path()
+    );
+    let call = |command: &str| {
+        let env = |name: &str| match name {
+            "CNI_COMMAND" => Some(command.to_owned()),
+            "CNI_CONTAINERID" => Some("abc".to_owned()),
+            "CNI_NETNS" => Some(inner.path().display().to_string()),
+            "CNI_IFNAME" => Some("eth0".to_owned()),
+            _ => None,
+        };
+        let mut out = Vec::new();
+        let code = std::thread::scope(|scope| {
+            let plugin = scope.spawn(|| network::cni::run(&env, &mut conf.as_bytes(), &mut out));
+            plugin.join().expect("no panic")
+        });
+        (code, String::from_utf8(out).expect("text"))
+    };
+    let (code, result) = call("ADD");
+    assert_eq!(code, 0, "{result}");
+    let expected = r#""ips":[{"address":"10.251.0.2/24","gateway":"10.251.0.1","interface":1}]"#;
+    assert!(result.contains(expected), "{result}");
+    assert_eq!(call("CHECK"), (0, String::new()));
+    assert_eq!(call("DEL"), (0, String::new()));
+    assert_eq!(call("DEL"), (0, String::new()));
+    let (code, result) = call("CHECK");
+    assert!(code == 1 && result.contains("it has no address"), "{result}");
+    assert_eq!(call("ADD").0, 0);
+    assert_eq!(call("GC"), (0, String::new()));
+    assert!(!run("ip -o link").contains("veth"));
+}
+
 async fn scenario() {
     let state = tempfile::tempdir().expect("a folder");
-    let config =
-        Config { bridge: "cni0".into(), state: state.path().into(), table: "dromon-test".into(), mtu: 1500 };
+    let config = config(&state);
     let bridge = Bridge::new(config.clone());
     assert!(bridge.not_ready().is_some());
     bridge.set_pod_cidr("10.250.0.0/24").expect("sets up");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use futures::future::{Either, select};
 use futures::{TryStreamExt, pin_mut};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -25,6 +26,8 @@ pub enum Error {
     Netlink { step: String, source: rtnetlink::Error },
     #[error("no network device {name}")]
     NoDevice { name: String },
+    #[error("network namespace {netns:?} has a device {name} of its own")]
+    Taken { name: String, netns: PathBuf },
     #[error("the netlink thread ended early")]
     Thread,
 }
@@ -68,6 +71,16 @@ where
             Either::Right((result, _)) => result,
         }
     })
+}
+
+/// Two connected devices: one here, a port of a bridge and up; its peer elsewhere.
+pub struct VethPair<'a> {
+    pub name: &'a str,
+    pub bridge: u32,
+    pub mtu: u32,
+    pub peer: &'a str,
+    /// Holds the peer's namespace open.
+    pub netns: BorrowedFd<'a>,
 }
 
 /// The devices of one namespace.
@@ -115,26 +128,20 @@ impl Links {
         Ok(index)
     }
 
-    /// A pair of connected devices, the second one made in the namespace that `peer_ns` holds open.
-    pub async fn add_veth(
-        &self,
-        name: &str,
-        peer: &str,
-        mtu: u32,
-        peer_ns: BorrowedFd<'_>,
-    ) -> Result<u32, Error> {
-        let pair = LinkVeth::new(name, peer).mtu(mtu).build();
-        let added = self.handle.link().add(pair).execute().await;
-        added.map_err(|source| Error::Netlink { step: format!("cannot add veth {name}"), source })?;
-        let peer = self.require(peer).await?;
-        let moved = LinkUnspec::new_with_index(peer).mtu(mtu).setns_by_fd(peer_ns.as_raw_fd()).build();
-        done(self.handle.link().set(moved).execute().await, || format!("cannot move the peer of {name}"))?;
-        self.require(name).await
-    }
-
-    pub async fn rename(&self, index: u32, name: &str) -> Result<(), Error> {
-        let named = LinkUnspec::new_with_index(index).name(name).build();
-        done(self.handle.link().set(named).execute().await, || format!("cannot name a device {name}"))
+    /// A pair of connected devices in one step. False where a device of either name is there already.
+    pub async fn add_veth(&self, pair: &VethPair<'_>) -> Result<bool, Error> {
+        let peer = LinkUnspec::new_with_name(pair.peer).mtu(pair.mtu).setns_by_fd(pair.netns.as_raw_fd());
+        let message = LinkVeth::new(pair.name, pair.peer)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
+            .mtu(pair.mtu)
+            .controller(pair.bridge)
+            .up()
+            .build();
+        match self.handle.link().add(message).execute().await {
+            Ok(()) => Ok(true),
+            Err(error) if code(&error) == Some(libc::EEXIST) => Ok(false),
+            Err(source) => Err(Error::Netlink { step: format!("cannot add veth {}", pair.name), source }),
+        }
     }
 
     pub async fn up(&self, index: u32) -> Result<(), Error> {
@@ -142,12 +149,8 @@ impl Links {
         done(self.handle.link().set(up).execute().await, || format!("cannot bring device {index} up"))
     }
 
-    /// Makes a device a port of a bridge, with hairpin: a pod may reach itself through a Service.
-    pub async fn attach(&self, port: u32, bridge: u32) -> Result<(), Error> {
-        let attached = LinkUnspec::new_with_index(port).controller(bridge).up().build();
-        done(self.handle.link().set(attached).execute().await, || {
-            format!("cannot attach device {port} to its bridge")
-        })?;
+    /// Lets a bridge send back through a port what came from it: a pod may reach itself through a Service.
+    pub async fn set_hairpin(&self, port: u32) -> Result<(), Error> {
         let hairpin = LinkBridgePort::new(port).hairpin(true).build();
         done(self.handle.link().set_port(hairpin).execute().await, || {
             format!("cannot set hairpin on device {port}")
