@@ -165,12 +165,20 @@ fn multiplier(suffix: &str) -> Result<(Multiplier, Format), QuantityError> {
         "Ti" => binary(40),
         "Pi" => binary(50),
         "Ei" => binary(60),
+        other if !is_suffix(other) => Err(QuantityError::Format),
         other => {
             let exponent = other.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
             let exponent: i32 = exponent.parse().map_err(|_| QuantityError::Suffix)?;
             Ok((Multiplier::Ten(exponent), Format::DecimalExponent))
         }
     }
+}
+
+/// Letters of suffixes, a sign, digits: what does not even look so is told otherwise.
+fn is_suffix(text: &str) -> bool {
+    let rest = text.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
+    let rest = rest.strip_prefix(['+', '-']).unwrap_or(rest);
+    rest.chars().all(|c| c.is_ascii_digit())
 }
 
 /// Nano units, rounded up; amounts beyond upstream's largest become the largest.
@@ -291,7 +299,10 @@ mod tests {
     fn what_is_no_quantity_is_refused() {
         assert!(canonical("").starts_with("quantities must match"));
         assert!(canonical("abc").starts_with("quantities must match"));
-        assert_eq!(canonical("1Q"), "unable to parse quantity's suffix");
+        assert!(canonical("1Q").starts_with("quantities must match"));
+        for text in ["1mm", "0.1mi", "1i", "-3.01e-"] {
+            assert_eq!(canonical(text), "unable to parse quantity's suffix", "{text}");
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ struct Context {
 #[derive(Clone)]
 enum Step {
     Field(String),
+    /// Of a map.
+    Key(String),
     Index(usize),
 }
 
@@ -74,8 +76,8 @@ impl Context {
         let mut text = String::new();
         for step in self.path.borrow().iter() {
             match step {
-                Step::Field(name) if text.is_empty() => text.push_str(name),
-                Step::Field(name) => text.extend([".", name]),
+                Step::Field(name) | Step::Key(name) if text.is_empty() => text.push_str(name),
+                Step::Field(name) | Step::Key(name) => text.extend([".", name]),
                 Step::Index(index) => text.push_str(&format!("[{index}]")),
             }
         }
@@ -83,6 +85,16 @@ impl Context {
             text.push('.');
         }
         text + name
+    }
+
+    /// The fields that lead here, as Go's decoder counts them: neither indices nor the keys of maps.
+    fn go_path(&self) -> String {
+        let path = self.path.borrow();
+        let fields = path.iter().filter_map(|step| match step {
+            Step::Field(name) => Some(name.as_str()),
+            Step::Key(_) | Step::Index(_) => None,
+        });
+        fields.collect::<Vec<_>>().join(".")
     }
 
     fn within<T>(&self, step: Step, work: impl FnOnce() -> T) -> T {
@@ -125,8 +137,12 @@ impl<'a> Seed<'a> {
 
     /// Go's complaint about a JSON value of the wrong type.
     fn mismatch<E: serde::de::Error>(&self, found: &str) -> E {
-        let path = self.context.path_with("");
-        let place = if path.is_empty() { "value".to_owned() } else { format!("struct field {path}") };
+        let path = self.context.go_path();
+        let place = if path.is_empty() {
+            "value".to_owned()
+        } else {
+            format!("struct field {}.{path}", self.owner.name())
+        };
         E::custom(format!("json: cannot unmarshal {found} into Go {place} of type {}", self.go_type()))
     }
 
@@ -138,6 +154,9 @@ impl<'a> Seed<'a> {
             Shape::Int64 => "int64".into(),
             Shape::Float64 => "float64".into(),
             Shape::Bytes => "[]uint8".into(),
+            Shape::Enum(id) => {
+                format!("{}.{}", self.owner.get().version, self.owner.schema.enumeration(id).name)
+            }
             Shape::Struct(id) => {
                 let owner = self.owner.inner(id).get();
                 format!("{}.{}", owner.version, owner.name)
@@ -212,11 +231,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         match self.shape {
             Shape::Float64 | Shape::Json => Ok(value.into()),
-            Shape::Int32 | Shape::Int64 if value.fract() == 0.0 && value.abs() < 9e15 => {
-                self.visit_i64(value as i64)
-            }
             Shape::Quantity => quantity(&value.to_string()),
-            _ => Err(self.mismatch(&format!("number {value}"))),
+            // Go reads no integer from `1.0` either.
+            Shape::Int32 | Shape::Int64 => Err(self.mismatch(&format!("number {value:?}"))),
+            _ => Err(self.mismatch("number")),
         }
     }
 
@@ -302,8 +320,7 @@ impl Seed<'_> {
         let mut map = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             let seed = self.with(shape);
-            let mut value =
-                self.context.within(Step::Field(name.clone()), || entries.next_value_seed(seed))?;
+            let mut value = self.context.within(Step::Key(name.clone()), || entries.next_value_seed(seed))?;
             if map.contains_key(&name) {
                 self.context.problem("duplicate", &name);
             }

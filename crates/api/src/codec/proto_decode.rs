@@ -90,7 +90,7 @@ fn decode_into(
     let mut reader = Reader::new(bytes);
     while let Some((number, payload)) = reader.field()? {
         // A field that we do not know is a newer server's: passed over, as protobuf has it.
-        let Some(field) = owner.get().fields.iter().find(|field| field.number == number) else { continue };
+        let Some(field) = owner.proto_field(number) else { continue };
         match field.shape {
             Shape::Struct(id) if field.inline => decode_into(map, owner.inner(id), message(payload)?, depth)?,
             Shape::List(id) => {
@@ -229,7 +229,7 @@ fn either_or(owner: TypeRef<'_>, bytes: &[u8], depth: Depth) -> Result<Value, De
     let mut found = Value::Null;
     let mut reader = Reader::new(bytes);
     while let Some((number, payload)) = reader.field()? {
-        let Some(field) = owner.get().fields.iter().find(|field| field.number == number) else { continue };
+        let Some(field) = owner.proto_field(number) else { continue };
         match field.shape {
             Shape::List(id) => {
                 let item = value(owner, owner.schema.shape(id), payload, depth)?;

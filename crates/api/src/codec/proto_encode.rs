@@ -50,9 +50,7 @@ fn message(out: &mut Vec<u8>, owner: TypeRef<'_>, value: &Value) {
     }
     let empty = Map::new();
     let map = value.as_object().unwrap_or(&empty);
-    let mut fields: Vec<&Field> = owner.get().fields.iter().filter(|field| field.number > 0).collect();
-    fields.sort_by_key(|field| field.number);
-    for field in fields {
+    for field in owner.proto_fields() {
         if field.inline {
             // Inlined in JSON, a message of its own here.
             put_message(out, field.number, |out| shaped(out, owner, field.shape, value));

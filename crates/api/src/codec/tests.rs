@@ -34,8 +34,29 @@ fn unknown_and_duplicate_fields_are_told_by_path() {
 fn wrong_types_are_told_in_gos_words() {
     assert_eq!(
         strict(r#"{"spec":{"containers":"x"}}"#),
-        "json: cannot unmarshal string into Go struct field spec.containers of type []v1.Container"
+        "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container"
     );
+    for (body, expected) in [
+        (
+            r#"{"spec":{"containers":[{"env":[{"value":1}]}]}}"#,
+            "number into Go struct field EnvVar.spec.containers.env.value of type string",
+        ),
+        (
+            r#"{"metadata":{"labels":{"a":true}}}"#,
+            "bool into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            r#"{"spec":{"priority":1.0}}"#,
+            "number 1.0 into Go struct field PodSpec.spec.priority of type int32",
+        ),
+        (
+            r#"{"spec":{"restartPolicy":1}}"#,
+            "number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+        ),
+        ("[]", "array into Go value of type v1.Pod"),
+    ] {
+        assert_eq!(strict(body), format!("json: cannot unmarshal {expected}"));
+    }
     assert_eq!(strict("{"), "unexpected end of JSON input");
 }
 

@@ -212,7 +212,12 @@ fn number(text: &str) -> Option<Value> {
     }
     let is_float = clean.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
     let float: f64 = clean.parse().ok().filter(|_| is_float)?;
-    Number::from_f64(if negative { -float } else { float }).map(Value::Number)
+    let float = if negative { -float } else { float };
+    // Upstream goes by way of JSON text, where Go writes 1.0 as 1.
+    if float.fract() == 0.0 && float.abs() < 9e15 {
+        return Some((float as i64).into());
+    }
+    Number::from_f64(float).map(Value::Number)
 }
 
 /// Writes a tree as YAML with sorted keys, as `sigs.k8s.io/yaml` does.

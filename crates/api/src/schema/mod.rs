@@ -183,6 +183,8 @@ pub struct Schema {
     lookups: Vec<Vec<Lookup>>,
     /// The same in the order in which they are written.
     written: Vec<Vec<Lookup>>,
+    /// Per type: the indices of its fields that protobuf has, by number.
+    numbered: Vec<Vec<u16>>,
 }
 
 /// A JSON name of a type: the field that it stands for, which for an inlined struct is another type's.
@@ -218,7 +220,8 @@ impl Schema {
                 fields
             })
             .collect();
-        Self { types, shapes, enums, resources, by_kind, by_package, by_resource, lookups, written }
+        let numbered = types.iter().map(by_number).collect();
+        Self { types, shapes, enums, resources, by_kind, by_package, by_resource, lookups, written, numbered }
     }
 
     pub fn types(&self) -> impl Iterator<Item = TypeRef<'_>> {
@@ -267,6 +270,14 @@ fn lookup_of(owner: TypeId, types: &[Type]) -> Vec<Lookup> {
     lookups
 }
 
+fn by_number(described: &Type) -> Vec<u16> {
+    let fields = &described.fields;
+    let mut indices: Vec<u16> =
+        fields.iter().zip(0u16..).filter(|(field, _)| field.number > 0).map(|(_, index)| index).collect();
+    indices.sort_by_key(|index| fields[usize::from(*index)].number);
+    indices
+}
+
 fn collect(owner: TypeId, types: &[Type], lookups: &mut Vec<Lookup>) {
     for (field, index) in types[owner.0 as usize].fields.iter().zip(0u16..) {
         match field.shape {
@@ -308,6 +319,19 @@ impl<'a> TypeRef<'a> {
     pub fn json_fields(self) -> impl Iterator<Item = &'a Field> {
         let types = &*self.schema.types;
         self.schema.written[self.id.0 as usize].iter().map(|lookup| field_at(types, *lookup))
+    }
+
+    /// The type's own fields that protobuf has, by number.
+    pub fn proto_fields(self) -> impl Iterator<Item = &'a Field> {
+        let fields = &self.get().fields;
+        self.schema.numbered[self.id.0 as usize].iter().map(move |index| &fields[usize::from(*index)])
+    }
+
+    /// The type's own field of this protobuf number.
+    pub fn proto_field(self, number: u32) -> Option<&'a Field> {
+        let (fields, order) = (&self.get().fields, &self.schema.numbered[self.id.0 as usize]);
+        let at = order.binary_search_by_key(&number, |index| fields[usize::from(*index)].number).ok()?;
+        Some(&fields[usize::from(order[at])])
     }
 
     /// The struct behind `shape`.

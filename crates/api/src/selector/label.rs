@@ -42,11 +42,7 @@ fn error<T>(message: impl Into<String>) -> Result<T, LabelSelectorError> {
 
 impl LabelSelector {
     pub fn parse(text: &str) -> Result<Self, LabelSelectorError> {
-        Parser { tokens: tokens(text).into_iter().peekable() }.selector().map_err(
-            |LabelSelectorError(message)| {
-                LabelSelectorError(format!("unable to parse requirement: {message}"))
-            },
-        )
+        Parser { tokens: tokens(text).into_iter().peekable() }.selector()
     }
 
     /// From the object form of the API: matchLabels and matchExpressions.
@@ -70,6 +66,8 @@ impl LabelSelector {
             };
             let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
             let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            let values: BTreeSet<String> = values;
+            check_count(operator, &values)?;
             requirements.push(requirement(text("key").to_owned(), operator, values)?);
         }
         Ok(Self { requirements })
@@ -144,11 +142,25 @@ impl Parser {
             return Ok(LabelSelector::default());
         }
         loop {
-            requirements.push(self.requirement()?);
+            if let Some(found) = self.tokens.next_if(|token| !starts_requirement(token)) {
+                return error(format!(
+                    "found '{}', expected: !, identifier, or 'end of string'",
+                    told(&found)
+                ));
+            }
+            let requirement = self.requirement().map_err(|LabelSelectorError(message)| {
+                LabelSelectorError(format!("unable to parse requirement: {message}"))
+            })?;
+            requirements.push(requirement);
             match self.tokens.next() {
                 None => break,
-                Some(Token::Symbol(",")) if self.tokens.peek().is_some() => {}
-                Some(Token::Symbol(",")) => return error("found '', expected: identifier after ','"),
+                Some(Token::Symbol(",")) => {
+                    let next = self.tokens.peek();
+                    if !next.is_some_and(starts_requirement) {
+                        let found = next.map(told).unwrap_or_default();
+                        return error(format!("found '{found}', expected: identifier after ','"));
+                    }
+                }
                 Some(other) => {
                     return error(format!("found '{}', expected: ',' or 'end of string'", told(&other)));
                 }
@@ -162,13 +174,10 @@ impl Parser {
         let negated = self.tokens.next_if_eq(&Token::Symbol("!")).is_some();
         let key = match self.tokens.next() {
             Some(Token::Word(key)) => key,
-            Some(other) => {
-                return error(format!(
-                    "found '{}', expected: !, identifier, or 'end of string'",
-                    told(&other)
-                ));
+            other => {
+                let found = other.as_ref().map(told).unwrap_or_default();
+                return error(format!("found '{found}', expected: identifier"));
             }
-            None => return error("found '', expected: identifier"),
         };
         if negated {
             return requirement(key, Operator::DoesNotExist, BTreeSet::new());
@@ -232,6 +241,26 @@ impl Parser {
             }
         }
     }
+}
+
+/// In the object form only: the string form's `()` is one empty value.
+fn check_count(operator: Operator, values: &BTreeSet<String>) -> Result<(), LabelSelectorError> {
+    match operator {
+        Operator::In | Operator::NotIn if values.is_empty() => {
+            error("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")
+        }
+        Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {
+            let told = values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(",");
+            error(format!(
+                "values: Invalid value: [{told}]: values set must be empty for exists and does not exist"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn starts_requirement(token: &Token) -> bool {
+    matches!(token, Token::Word(_) | Token::Symbol("!"))
 }
 
 fn told(token: &Token) -> String {
@@ -316,9 +345,33 @@ mod tests {
 
     #[test]
     fn what_is_no_selector_is_refused() {
-        for selector in ["app in web", "app,", "=a", "app=a b", "a=b=c", "app=-x"] {
+        for (selector, expected) in [
+            ("app in web", "unable to parse requirement: found 'web' expected: '('"),
+            ("app,", "found '', expected: identifier after ','"),
+            ("app,=a", "found '=', expected: identifier after ','"),
+            ("=a", "found '=', expected: !, identifier, or 'end of string'"),
+            ("!=a", "found '!=', expected: !, identifier, or 'end of string'"),
+            ("! ", "unable to parse requirement: found '', expected: identifier"),
+            ("app=a b", "found 'b', expected: ',' or 'end of string'"),
+            ("a=b=c", "found '=', expected: ',' or 'end of string'"),
+            ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ] {
             let error = LabelSelector::parse(selector).expect_err(selector);
-            assert!(error.to_string().starts_with("unable to parse requirement: "), "{selector}: {error}");
+            assert_eq!(error.to_string(), expected, "{selector}");
         }
+        let error = LabelSelector::parse("app=-x").expect_err("a bad value").to_string();
+        assert!(error.starts_with("unable to parse requirement: values[0][app]: Invalid value: "), "{error}");
+    }
+
+    #[test]
+    fn the_object_form_counts_values() {
+        let of = |operator: &str, values: &[&str]| {
+            let selector =
+                json!({"matchExpressions": [{"key": "a", "operator": operator, "values": values}]});
+            LabelSelector::from_value(&selector).map_or_else(|error| error.to_string(), |_| "fine".into())
+        };
+        assert_eq!((of("In", &["x"]).as_str(), of("Exists", &[]).as_str()), ("fine", "fine"));
+        assert!(of("In", &[]).ends_with("values set can't be empty"));
+        assert!(of("Exists", &["x"]).starts_with("values: Invalid value: [\"x\"]: values set must be empty"));
     }
 }
