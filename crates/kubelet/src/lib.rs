@@ -23,6 +23,8 @@ mod quantity;
 mod runtime;
 mod server;
 mod status_manager;
+#[cfg(test)]
+mod testing;
 mod tokens;
 mod volumes;
 

@@ -17,3 +17,5 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod worker;
+#[cfg(test)]
+mod worker_tests;
