@@ -35,6 +35,6 @@ pub use download::{DownloadError, Progress};
 pub use layout::{Index, LayoutError, Record};
 pub use pull::PullError;
 pub use reference::{Reference, ReferenceError};
-pub use registries::NoCertificates;
+pub use registries::ClientError;
 pub use store::Store;
 pub use unpack::UnpackError;

@@ -22,7 +22,7 @@ use super::download::{Counter, DownloadError, Progress, Source, retry};
 use super::layout::{Layout, LayoutError, Record};
 use super::platform::{self, ARCHITECTURE};
 use super::reference::{Reference, ReferenceError};
-use super::registries::{Endpoint, NoCertificates, Registries};
+use super::registries::{ClientError, Endpoint, Registries};
 
 /// Why an image could not be pulled; containerd's words, which people search for.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum PullError {
     #[error("failed to resolve reference \"{reference}\"")]
     Resolve { reference: String, source: OciDistributionError },
     #[error("failed to resolve reference \"{reference}\"")]
-    Client { reference: String, source: NoCertificates },
+    Client { reference: String, source: ClientError },
     #[error("no match for platform in manifest: linux/{0}: not found")]
     Platform(&'static str),
     #[error("failed to copy blob {digest}")]

@@ -1,14 +1,16 @@
 //! Where an image is fetched from: its registry's mirrors, then the registry itself.
 //!
 //! `registries.json` in the store's folder, if there is one, says more than the name does:
-//! `{"mirrors": {"docker.io": ["https://mirror.example"]}, "plainHttp": ["registry.lan:5000"]}`.
+//! `{"mirrors": {"docker.io": ["https://mirror.example"]}, "plainHttp": ["registry.lan:5000"],
+//! "authorities": {"own.lan": "own-ca.pem"}}`. An authority's file lies beside it, or is named by its whole path.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use oci_client::Reference as Remote;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use serde::Deserialize;
 
 use super::layout::{Layout, LayoutError};
@@ -23,6 +25,8 @@ pub(super) struct Registries {
     mirrors: BTreeMap<String, Vec<String>>,
     /// Registries and mirrors that do not speak TLS.
     plain_http: Vec<String>,
+    /// By registry or mirror: a file of certificates, in PEM, that are trusted beside the machine's own.
+    authorities: BTreeMap<String, PathBuf>,
 }
 
 /// One place to ask.
@@ -32,6 +36,8 @@ pub(super) struct Endpoint {
     pub plain_http: bool,
     /// Credentials are the registry's own and go to no mirror.
     pub is_mirror: bool,
+    /// A file of certificates to trust beside the machine's own.
+    pub authority: Option<PathBuf>,
 }
 
 impl Registries {
@@ -41,7 +47,10 @@ impl Registries {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(LayoutError::File { step: "read", path, source }),
             Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|source| LayoutError::Registries { path, source })
+                let mut read: Self = serde_json::from_slice(&bytes)
+                    .map_err(|source| LayoutError::Registries { path, source })?;
+                read.authorities.values_mut().for_each(|file| *file = layout.root.join(&*file));
+                Ok(read)
             }
         }
     }
@@ -56,12 +65,14 @@ impl Registries {
     }
 
     fn endpoint(&self, address: &str) -> Endpoint {
-        let (plain_http, host) = match (address.strip_prefix("http://"), address.strip_prefix("https://")) {
-            (Some(host), _) => (true, host),
-            (_, Some(host)) => (false, host),
-            _ => (is_local(address) || self.plain_http.iter().any(|plain| plain == address), address),
-        };
-        Endpoint { host: host.trim_end_matches('/').to_owned(), plain_http, is_mirror: false }
+        let (plain, secure) = (address.strip_prefix("http://"), address.strip_prefix("https://"));
+        let host = plain.or(secure).unwrap_or(address).trim_end_matches('/').to_owned();
+        let authority = self.authorities.get(&host).cloned();
+        let plain_http = plain.is_some()
+            || (secure.is_none()
+                && authority.is_none()
+                && (is_local(&host) || self.plain_http.contains(&host)));
+        Endpoint { host, plain_http, is_mirror: false, authority }
     }
 }
 
@@ -71,31 +82,50 @@ fn is_local(address: &str) -> bool {
     host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
-/// This machine trusts no certificate at all, so that no registry can be spoken to.
+/// Why a registry cannot be spoken to.
 #[derive(Debug, thiserror::Error)]
-#[error("this machine has no CA certificates: install the package ca-certificates")]
-pub struct NoCertificates;
+pub enum ClientError {
+    #[error("this machine has no CA certificates: install the package ca-certificates")]
+    NoCertificates,
+    #[error("cannot read the registry's authority {path:?}")]
+    Authority { path: PathBuf, source: io::Error },
+    #[error("the registry's authority is not understood")]
+    Build(#[source] oci_client::errors::OciDistributionError),
+}
 
 impl Endpoint {
-    pub fn client(&self) -> Result<Client, NoCertificates> {
+    pub fn client(&self) -> Result<Client, ClientError> {
         // Without a provider chosen here, TLS would find none; one that is chosen already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // The client would panic.
-        if rustls_native_certs::load_native_certs().certs.is_empty() {
-            return Err(NoCertificates);
-        }
-        let protocol = if self.plain_http {
-            ClientProtocol::HttpsExcept(vec![self.host.clone()])
-        } else {
-            ClientProtocol::Https
-        };
-        Ok(Client::new(ClientConfig {
-            protocol,
+        let own = self.authority()?;
+        let mut config = ClientConfig {
+            protocol: self.protocol(),
             connect_timeout: Some(CONNECT_TIMEOUT),
             read_timeout: Some(READ_TIMEOUT),
             user_agent: concat!("dromon/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
-        }))
+        };
+        // Without any certificate the client would panic.
+        match (rustls_native_certs::load_native_certs().certs.is_empty(), own.is_empty()) {
+            (true, true) => return Err(ClientError::NoCertificates),
+            (true, false) => config.tls_certs_only = own,
+            (false, _) => config.extra_root_certificates = own,
+        }
+        Client::try_from(config).map_err(ClientError::Build)
+    }
+
+    fn protocol(&self) -> ClientProtocol {
+        if self.plain_http {
+            ClientProtocol::HttpsExcept(vec![self.host.clone()])
+        } else {
+            ClientProtocol::Https
+        }
+    }
+
+    fn authority(&self) -> Result<Vec<Certificate>, ClientError> {
+        let Some(path) = &self.authority else { return Ok(Vec::new()) };
+        let data = fs::read(path).map_err(|source| ClientError::Authority { path: path.clone(), source })?;
+        Ok(vec![Certificate { encoding: CertificateEncoding::Pem, data }])
     }
 
     /// The image as this endpoint knows it.

@@ -203,3 +203,23 @@ async fn a_mirror_is_asked_first_and_the_registry_where_it_lacks_the_image() {
     assert_eq!(pulled(&store, &registry.name("app:2")).await.id, other.id());
     assert_eq!((mirror.blobs_asked().len(), registry.blobs_asked().len()), (2, 1));
 }
+
+#[tokio::test]
+async fn a_registry_of_an_own_authority_is_trusted_when_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let (registry, authority) = Registry::start_tls(Behavior::default()).await;
+    registry.add("1", &image(Packing::Gzip));
+    let name = registry.name("app:1");
+    let settings = |value: serde_json::Value| {
+        std::fs::write(folder.path().join("registries.json"), value.to_string()).expect("written");
+    };
+    settings(json!({"mirrors": {registry.address.to_string(): [format!("https://{}", registry.address)]},
+        "plainHttp": []}));
+    let text = refused(&store, &name).await;
+    assert!(text.starts_with(&format!("failed to resolve reference \"{name}\"")), "{text}");
+    settings(json!({"authorities": {registry.address.to_string(): "ca.pem"}}));
+    assert!(refused(&store, &name).await.contains("cannot read the registry's authority"));
+    std::fs::write(folder.path().join("ca.pem"), authority).expect("written");
+    pulled(&store, &name).await;
+}

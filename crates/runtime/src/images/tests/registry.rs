@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use bytes::Bytes;
@@ -16,10 +17,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use stdx::Tasks;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::super::digest;
 use super::Built;
+
+/// A certificate's life: longer than any test's.
+const LIFETIME: Duration = Duration::from_secs(86_400);
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -57,6 +63,27 @@ struct State {
 
 impl Registry {
     pub async fn start(behavior: Behavior) -> Self {
+        Self::listen(behavior, None).await
+    }
+
+    /// One that speaks TLS, and the certificate of its authority.
+    pub async fn start_tls(behavior: Behavior) -> (Self, String) {
+        let now = stdx::Clock::system().now();
+        let authority = pki::Authority::create("registry-ca", now).expect("an authority");
+        let addresses = vec![std::net::Ipv4Addr::LOCALHOST.into()];
+        let profile = pki::Profile {
+            common_name: "registry".into(),
+            organizations: Vec::new(),
+            dns_names: Vec::new(),
+            addresses,
+            purpose: pki::Purpose::Server,
+            lifetime: LIFETIME,
+        };
+        let own = authority.issue(&profile, now).expect("a certificate");
+        (Self::listen(behavior, Some(acceptor(&own))).await, authority.certificate().to_owned())
+    }
+
+    async fn listen(behavior: Behavior, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(State { behavior: Mutex::new(behavior), ..State::default() });
@@ -65,16 +92,13 @@ impl Registry {
         let (served, spawn) = (state.clone(), tasks.clone());
         tasks.spawn("registry", async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let state = served.clone();
-                let service = service_fn(move |request| {
-                    let answer = state.answer(&request);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
+                let (state, tls) = (served.clone(), tls.clone());
                 spawn.spawn("registry connection", async move {
-                    // A connection that breaks is what some tests want.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(socket), service)
-                        .await;
+                    let Some(tls) = tls else { return serve(socket, state).await };
+                    // Who does not trust the certificate hangs up.
+                    if let Ok(socket) = tls.accept(socket).await {
+                        serve(socket, state).await;
+                    }
                 });
             }
         });
@@ -103,6 +127,29 @@ impl Registry {
     pub fn blobs_asked(&self) -> Vec<String> {
         self.state.asked.lock().clone()
     }
+}
+
+async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+    let service = service_fn(move |request| {
+        let answer = state.answer(&request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    // A connection that breaks is what some tests want.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+}
+
+fn acceptor(credential: &pki::Credential) -> TlsAcceptor {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificate = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(credential.key.as_bytes()).expect("PEM");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
+    TlsAcceptor::from(Arc::new(config.expect("a certificate and its key")))
 }
 
 fn full(status: StatusCode, media: &str, bytes: impl Into<Bytes>) -> Response<Body> {
