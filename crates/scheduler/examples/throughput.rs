@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>());
     let nodes = args.next().transpose()?.unwrap_or(5_000);
     let pods = args.next().transpose()?.unwrap_or(20_000);
-    let framework = plugins::framework(&Profile::default(), None);
+    let framework = plugins::framework(&Profile::default(), None, &scheduler::Sources::none());
     let mut cache = Cache::default();
     for at in 0..nodes {
         cache.set_node(Arc::new(node(at)?));

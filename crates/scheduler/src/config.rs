@@ -1,5 +1,6 @@
 //! What a scheduler is given.
 
+use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 use kube::Client;
 use stdx::{Clock, Random};
 
@@ -40,7 +41,7 @@ impl Default for Profile {
 }
 
 /// Upstream: kubescheduler.config.k8s.io/v1.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PluginArgs {
     /// How NodeResourcesFit ranks nodes.
     pub scoring_strategy: ScoringStrategy,
@@ -48,6 +49,33 @@ pub struct PluginArgs {
     pub ignored_resources: Vec<String>,
     /// Prefixes (before the `/`) of such resources.
     pub ignored_resource_groups: Vec<String>,
+    /// How PodTopologySpread spreads pods that do not say how.
+    pub spread_defaults: SpreadDefaults,
+    /// InterPodAffinity: what a required affinity of a pod that runs adds to the score of the nodes near it.
+    pub hard_pod_affinity_weight: i64,
+    pub ignore_preferred_terms_of_existing_pods: bool,
+}
+
+impl Default for PluginArgs {
+    fn default() -> Self {
+        Self {
+            scoring_strategy: ScoringStrategy::default(),
+            ignored_resources: vec![],
+            ignored_resource_groups: vec![],
+            spread_defaults: SpreadDefaults::System,
+            hard_pod_affinity_weight: 1,
+            ignore_preferred_terms_of_existing_pods: false,
+        }
+    }
+}
+
+/// Constraints of pods that have none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SpreadDefaults {
+    /// A little, over hosts and zones.
+    System,
+    /// These; their selectors follow from the pod's services and owner.
+    List(Vec<TopologySpreadConstraint>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -303,7 +303,8 @@ impl Context<'_> {
         if !self.nominator.is_empty() && self.nominator.before(self.pod, &node.name).next().is_some() {
             let (mut state, mut full) = (self.state.clone(), node.clone());
             for nominated in self.nominator.before(self.pod, &node.name) {
-                add_pod(self.framework, &mut state, self.pod, nominated, &mut full);
+                let on = On { framework: self.framework, pod: self.pod, snapshot: self.snapshot };
+                on.add_pod(&mut state, nominated, &mut full);
             }
             run_filters(self.filters, &state, self.pod, &full)?;
         }
@@ -323,31 +324,27 @@ pub(crate) fn fits(framework: &Framework, state: &CycleState, pod: &PodInfo, nod
     filters.try_for_each(|plugin| plugin.filter(state, pod, node))
 }
 
-/// Thinks of `added` as on `node`.
-pub(crate) fn add_pod(
-    framework: &Framework,
-    state: &mut CycleState,
-    pod: &PodInfo,
-    added: &Arc<PodInfo>,
-    node: &mut NodeInfo,
-) {
-    node.add_pod(added.clone());
-    for plugin in &framework.pre_filter {
-        plugin.add_pod(state, pod, added, node);
-    }
+/// Thinks of pods as on a node, or as gone.
+#[derive(Clone, Copy)]
+pub(crate) struct On<'a> {
+    pub framework: &'a Framework,
+    pub pod: &'a PodInfo,
+    pub snapshot: &'a Snapshot,
 }
 
-/// Thinks of `removed` as gone from `node`.
-pub(crate) fn remove_pod(
-    framework: &Framework,
-    state: &mut CycleState,
-    pod: &PodInfo,
-    removed: &Arc<PodInfo>,
-    node: &mut NodeInfo,
-) {
-    node.remove_pod(&removed.uid);
-    for plugin in &framework.pre_filter {
-        plugin.remove_pod(state, pod, removed, node);
+impl On<'_> {
+    pub fn add_pod(self, state: &mut CycleState, added: &Arc<PodInfo>, node: &mut NodeInfo) {
+        node.add_pod(added.clone());
+        for plugin in &self.framework.pre_filter {
+            plugin.add_pod(state, self.pod, added, node, self.snapshot);
+        }
+    }
+
+    pub fn remove_pod(self, state: &mut CycleState, removed: &Arc<PodInfo>, node: &mut NodeInfo) {
+        node.remove_pod(&removed.uid);
+        for plugin in &self.framework.pre_filter {
+            plugin.remove_pod(state, self.pod, removed, node, self.snapshot);
+        }
     }
 }
 

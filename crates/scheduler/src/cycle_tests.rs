@@ -14,7 +14,7 @@ use crate::framework::CycleState;
 use crate::nominator::Nominator;
 use crate::pod_info::PodInfo;
 use crate::testing::{node, node_from, pod, pod_on, pod_with};
-use crate::{Resources, plugins};
+use crate::{Resources, Sources, plugins};
 
 fn cache(nodes: Vec<Arc<Node>>, pods: Vec<Arc<PodInfo>>) -> Cache {
     let mut cache = Cache::default();
@@ -26,7 +26,7 @@ fn cache(nodes: Vec<Arc<Node>>, pods: Vec<Arc<PodInfo>>) -> Cache {
 }
 
 fn decide(cache: &Cache, pod: &PodInfo, nominator: &Nominator) -> String {
-    let framework = plugins::framework(&Profile::default(), None);
+    let framework = plugins::framework(&Profile::default(), None, &Sources::none());
     let mut cycle = Cycle::new(Random::seeded(1), None);
     match cycle.schedule(&framework, pod, cache.snapshot(), nominator) {
         Ok(chosen) => format!("goes to {}", chosen.node),
@@ -167,7 +167,7 @@ fn lower_priorities_make_room_and_a_nomination_keeps_it() {
 
 /// The weighted totals of all nodes.
 fn scores(args: PluginArgs, cache: &Cache, pod: &PodInfo) -> Vec<i64> {
-    let framework = plugins::framework(&Profile { args, ..Profile::default() }, None);
+    let framework = plugins::framework(&Profile { args, ..Profile::default() }, None, &Sources::none());
     let all: Vec<usize> = (0..cache.snapshot().nodes().len()).collect();
     cycle::totals(&framework, &mut CycleState::default(), pod, cache.snapshot(), &all)
 }

@@ -3,9 +3,10 @@
 //! An ordinary client of the API server: reads along informers, writes bindings, pod status and events. Never talks
 //! to a node, never polls: every retry has an event or a timer of its own behind it.
 //!
-//! Reading order: [`framework`] (the traits, what flows between them), [`pod_info`], [`node_info`], [`cache`] (what
-//! is known of the cluster, with what was assumed), [`queue`] (who waits for what), [`cycle`] (one pod, one
-//! decision, no I/O), [`plugins`] (one file each), [`scheduler`] (the loop), [`binding`] (what is written).
+//! Reading order: [`framework`] (the traits, what flows between them), [`selector`], [`terms`], [`pod_info`],
+//! [`node_info`], [`cache`] (what is known of the cluster, with what was assumed), [`queue`] (who waits for what),
+//! [`cycle`] (one pod, one decision, no I/O), [`sources`] (what plugins read beside), [`plugins`] (one file each),
+//! [`scheduler`] (the loop), [`binding`] (what is written).
 //!
 //! One task owns cache and queue, so that a decision sees them at rest and no lock is needed; what goes over the
 //! network runs beside it and reports back.
@@ -19,6 +20,8 @@ pub mod cycle;
 mod cycle_tests;
 mod fit_error;
 pub mod framework;
+#[cfg(test)]
+mod group_tests;
 mod labels;
 pub mod node_info;
 mod nominator;
@@ -29,11 +32,15 @@ mod resources;
 mod scheduler;
 #[cfg(test)]
 mod scheduler_tests;
+mod selector;
+mod sources;
+mod terms;
 #[cfg(test)]
 mod testing;
 
-pub use config::{Config, PluginArgs, Profile, ResourceWeight, ScoringStrategy};
+pub use config::{Config, PluginArgs, Profile, ResourceWeight, ScoringStrategy, SpreadDefaults};
 pub use fit_error::FitError;
 pub use nominator::Nominator;
 pub use resources::Resources;
 pub use scheduler::{Error, Scheduler};
+pub use sources::Sources;

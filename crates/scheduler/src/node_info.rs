@@ -12,6 +12,8 @@ use crate::resources::Resources;
 #[derive(Clone, Debug, Default)]
 pub struct NodeInfo {
     pub name: String,
+    /// Its place in the snapshot.
+    pub at: usize,
     /// None while only its pods are known.
     pub node: Option<Arc<Node>>,
     pub allocatable: Resources,
@@ -24,10 +26,6 @@ pub struct NodeInfo {
     pub used_ports: Vec<HostPort>,
     /// Sizes of the images that are there, in bytes, by name.
     pub images: HashMap<String, i64>,
-    /// How many of the pods have terms about other pods.
-    pub pods_with_affinity: usize,
-    /// How many of the pods keep others away.
-    pub pods_with_required_anti_affinity: usize,
 }
 
 impl NodeInfo {
@@ -76,8 +74,6 @@ impl NodeInfo {
         self.requested.add(&pod.requests);
         self.counted.add(&pod.counted);
         self.used_ports.extend(pod.host_ports.iter().cloned());
-        self.pods_with_affinity += usize::from(pod.has_pod_affinity);
-        self.pods_with_required_anti_affinity += usize::from(pod.has_required_anti_affinity);
         self.pods.push(pod);
     }
 
@@ -92,8 +88,6 @@ impl NodeInfo {
                 self.used_ports.swap_remove(at);
             }
         }
-        self.pods_with_affinity -= usize::from(pod.has_pod_affinity);
-        self.pods_with_required_anti_affinity -= usize::from(pod.has_required_anti_affinity);
         Some(pod)
     }
 }

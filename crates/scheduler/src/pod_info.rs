@@ -1,11 +1,13 @@
 //! A pod with what the scheduler needs of it, worked out once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::Key;
-use k8s_openapi::api::core::v1::{Affinity, Pod, PodAffinityTerm, PodSpec, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, Pod, PodSpec, Toleration};
 
 use crate::resources::{self, Resources};
+use crate::terms::Terms;
 
 /// A port of the node that a pod takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,31 +39,31 @@ pub struct PodInfo {
     /// What it counts for when nodes are ranked: as asked for, or a default.
     pub counted: Resources,
     pub host_ports: Vec<HostPort>,
-    /// Whether it keeps other pods away.
-    pub has_required_anti_affinity: bool,
-    /// Whether it has any terms about other pods.
-    pub has_pod_affinity: bool,
+    /// What it says about other pods, if anything.
+    pub(crate) terms: Option<Arc<Terms>>,
 }
 
 impl PodInfo {
     pub fn new(pod: Arc<Pod>) -> Self {
         let (requests, counted) = resources::of_pod(&pod);
         let spec = pod.spec.as_ref();
-        let mut info = Self {
-            key: Key::of(&*pod),
+        let key = Key::of(&*pod);
+        let affinity = spec.and_then(|spec| spec.affinity.as_ref());
+        let terms = affinity.map(|affinity| Terms::new(&key.namespace, affinity));
+        Self {
+            terms: terms.filter(|terms| !terms.is_empty()).map(Arc::new),
+            key,
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             priority: spec.and_then(|spec| spec.priority).unwrap_or(0),
             requests,
             counted,
             host_ports: spec.map(host_ports).unwrap_or_default(),
-            has_required_anti_affinity: false,
-            has_pod_affinity: false,
-            pod: pod.clone(),
-        };
-        info.has_required_anti_affinity = !info.required_anti_affinity().is_empty();
-        info.has_pod_affinity =
-            info.affinity().is_some_and(|a| a.pod_affinity.is_some() || a.pod_anti_affinity.is_some());
-        info
+            pod,
+        }
+    }
+
+    pub fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.pod.metadata.labels.as_ref()
     }
 
     pub fn spec(&self) -> Option<&PodSpec> {
@@ -74,20 +76,6 @@ impl PodInfo {
 
     pub fn tolerations(&self) -> &[Toleration] {
         self.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
-    }
-
-    pub fn required_affinity(&self) -> &[PodAffinityTerm] {
-        let affinity = self.affinity().and_then(|affinity| affinity.pod_affinity.as_ref());
-        affinity
-            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_deref())
-            .unwrap_or_default()
-    }
-
-    pub fn required_anti_affinity(&self) -> &[PodAffinityTerm] {
-        let affinity = self.affinity().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
-        affinity
-            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_deref())
-            .unwrap_or_default()
     }
 
     pub fn scheduler_name(&self) -> &str {

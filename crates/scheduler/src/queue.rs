@@ -261,6 +261,7 @@ mod tests {
     use super::*;
     use crate::config::Profile;
     use crate::plugins;
+    use crate::sources::Sources;
     use crate::testing::{node, node_from, pod, pod_with};
 
     struct Bench {
@@ -272,7 +273,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let clock = Clock::manual(Timestamp::UNIX_EPOCH);
-            let framework = plugins::framework(&Profile::default(), None);
+            let framework = plugins::framework(&Profile::default(), None, &Sources::none());
             let frameworks = Arc::new(Frameworks::from([("default-scheduler".to_owned(), framework)]));
             Self { queue: Queue::new(frameworks, clock.clone()), clock, told: String::new() }
         }

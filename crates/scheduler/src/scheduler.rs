@@ -19,6 +19,7 @@ use crate::nominator::Nominator;
 use crate::plugins;
 use crate::pod_info::PodInfo;
 use crate::queue::{Frameworks, Queue, QueuedPod};
+use crate::sources::Sources;
 
 /// How long tasks may take to end after a shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -70,9 +71,10 @@ impl Scheduler {
         let tasks = Tasks::new();
         let hub =
             Hub::new(self.config.client.clone(), self.config.clock.clone(), tasks.clone(), shutdown.clone());
-        let mut work = Work::new(&self.config, &hub);
+        let sources = Sources::new(&hub);
+        let mut work = Work::new(&self.config, &hub, &sources);
         let mut inputs = Inputs::new(&hub);
-        if inputs.synced().await {
+        if inputs.synced().await && sources.synced().await {
             work.run(&mut inputs, shutdown).await;
         }
         drop(work);
@@ -131,8 +133,8 @@ struct Work {
 }
 
 impl Work {
-    fn new(config: &Config, hub: &Hub) -> Self {
-        let framework = |profile| plugins::framework(profile, Some(config.client.clone()));
+    fn new(config: &Config, hub: &Hub, sources: &Sources) -> Self {
+        let framework = |profile| plugins::framework(profile, Some(config.client.clone()), sources);
         let profiles = config.profiles.iter();
         let frameworks: Frameworks =
             profiles.map(|profile| (profile.scheduler_name.clone(), framework(profile))).collect();

@@ -26,6 +26,7 @@ impl Strategy for Pods {
             }]);
         }
         pod["status"] = status;
+        merge_label_keys(pod);
     }
 
     fn prepare_status(&self, pod: &mut Value, old: &Value) {
@@ -65,6 +66,48 @@ impl Strategy for Pods {
         let seconds = asked.or(own).unwrap_or(DEFAULT_GRACE_SECONDS);
         // A negative period in an old object means "at once, but let the kubelet do it".
         Some(if seconds < 0 { 1 } else { seconds })
+    }
+}
+
+/// Puts what matchLabelKeys and mismatchLabelKeys ask for into the selectors, by the pod's labels as they are now.
+///
+/// Upstream: `applyMatchLabelKeysAndMismatchLabelKeys`, and its like for spread constraints.
+fn merge_label_keys(pod: &mut Value) {
+    let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
+    for constraint in items(pod.pointer_mut("/spec/topologySpreadConstraints")) {
+        merge_keys(constraint, &labels);
+    }
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        let Some(affinity) = pod.pointer_mut(&format!("/spec/affinity/{kind}")) else { continue };
+        for term in items(affinity.get_mut("requiredDuringSchedulingIgnoredDuringExecution")) {
+            merge_keys(term, &labels);
+        }
+        for weighted in items(affinity.get_mut("preferredDuringSchedulingIgnoredDuringExecution")) {
+            merge_keys(&mut weighted["podAffinityTerm"], &labels);
+        }
+    }
+}
+
+fn items(list: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    list.and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+fn merge_keys(term: &mut Value, labels: &Value) {
+    if !term.get("labelSelector").is_some_and(Value::is_object) {
+        return;
+    }
+    for (field, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
+        // Neither list has to be there.
+        let keys = term.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+        for key in keys.iter().filter_map(Value::as_str).filter(|key| labels.get(*key).is_some()) {
+            let expressions = &mut term["labelSelector"]["matchExpressions"];
+            if expressions.is_null() {
+                *expressions = json!([]);
+            }
+            if let Some(expressions) = expressions.as_array_mut() {
+                expressions.push(json!({"key": key, "operator": operator, "values": [labels[key]]}));
+            }
+        }
     }
 }
 
@@ -142,6 +185,19 @@ mod tests {
             let pod = json!({"spec": {"containers": [{"resources": resources}]}});
             assert_eq!(qos_class(&pod), class, "{pod}");
         }
+    }
+
+    #[test]
+    fn label_keys_end_in_selectors() {
+        let term =
+            json!({"labelSelector": {}, "matchLabelKeys": ["app", "absent"], "mismatchLabelKeys": ["team"]});
+        let mut pod = json!({"metadata": {"labels": {"app": "a", "team": "t"}}, "spec": {"affinity": {"podAffinity":
+            {"preferredDuringSchedulingIgnoredDuringExecution": [{"podAffinityTerm": term}]}}}});
+        merge_label_keys(&mut pod);
+        let list = &pod["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        let expected = json!([{"key": "app", "operator": "In", "values": ["a"]},
+            {"key": "team", "operator": "NotIn", "values": ["t"]}]);
+        assert_eq!(list[0]["podAffinityTerm"]["labelSelector"]["matchExpressions"], expected);
     }
 
     #[test]

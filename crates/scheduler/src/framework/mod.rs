@@ -67,10 +67,26 @@ pub trait PreFilter: Plugin {
     ) -> Result<PreFiltered, Rejection>;
 
     /// `added` is thought to be on `node` too.
-    fn add_pod(&self, _state: &mut CycleState, _pod: &PodInfo, _added: &PodInfo, _node: &NodeInfo) {}
+    fn add_pod(
+        &self,
+        _state: &mut CycleState,
+        _pod: &PodInfo,
+        _added: &PodInfo,
+        _node: &NodeInfo,
+        _snapshot: &Snapshot,
+    ) {
+    }
 
     /// `removed` is thought to be gone from `node`.
-    fn remove_pod(&self, _state: &mut CycleState, _pod: &PodInfo, _removed: &PodInfo, _node: &NodeInfo) {}
+    fn remove_pod(
+        &self,
+        _state: &mut CycleState,
+        _pod: &PodInfo,
+        _removed: &PodInfo,
+        _node: &NodeInfo,
+        _snapshot: &Snapshot,
+    ) {
+    }
 }
 
 /// Says whether a pod can run on a node.

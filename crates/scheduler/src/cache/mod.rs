@@ -1,65 +1,25 @@
 //! What is known of the cluster: nodes, the pods on them, and the pods that are assumed there until the server says so.
 //!
 //! Upstream: pkg/scheduler/backend/cache. Differs: the loop owns it, so that the snapshot is the cache itself, always
-//! fresh and never copied.
+//! fresh and never copied; and what plugins count over all nodes ([`topology`], [`counts`], [`carriers`]) is kept up to
+//! date as pods come and go, not counted anew for each pod.
 
-use std::collections::{BTreeMap, HashMap};
+mod carriers;
+mod counts;
+mod snapshot;
+mod topology;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 
+pub(crate) use counts::{Namespaces, Pick, Pods, Terminating};
+pub use snapshot::Snapshot;
+pub(crate) use topology::{NO_DOMAIN, Topology};
+
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
-
-/// The nodes as a decision sees them.
-#[derive(Default)]
-pub struct Snapshot {
-    nodes: Vec<NodeInfo>,
-    index: HashMap<String, usize>,
-    /// How many nodes have an image, by its name.
-    image_nodes: HashMap<String, usize>,
-    /// How many pods of all nodes have terms about other pods, and how many keep others away.
-    pub pods_with_affinity: usize,
-    pub pods_with_required_anti_affinity: usize,
-    /// Labels of the namespaces.
-    pub namespaces: HashMap<String, BTreeMap<String, String>>,
-}
-
-impl Snapshot {
-    pub fn nodes(&self) -> &[NodeInfo] {
-        &self.nodes
-    }
-
-    pub fn get(&self, name: &str) -> Option<&NodeInfo> {
-        self.index.get(name).map(|at| &self.nodes[*at])
-    }
-
-    pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.index.get(name).copied()
-    }
-
-    /// How many nodes have the image.
-    pub fn nodes_with_image(&self, name: &str) -> usize {
-        self.image_nodes.get(name).copied().unwrap_or(0)
-    }
-
-    fn count_images(&mut self, at: usize) {
-        for name in self.nodes[at].images.keys() {
-            *self.image_nodes.entry(name.clone()).or_default() += 1;
-        }
-    }
-
-    fn discount_images(&mut self, at: usize) {
-        for name in self.nodes[at].images.keys() {
-            if let Some(count) = self.image_nodes.get_mut(name) {
-                *count -= 1;
-                if *count == 0 {
-                    self.image_nodes.remove(name);
-                }
-            }
-        }
-    }
-}
 
 struct Placed {
     node: String,
@@ -87,34 +47,17 @@ impl Cache {
 
     pub fn set_node(&mut self, node: Arc<Node>) {
         let name = node.metadata.name.clone().unwrap_or_default();
-        let at = match self.snapshot.index.get(&name) {
-            Some(at) => {
-                let at = *at;
-                self.snapshot.discount_images(at);
-                at
-            }
-            None => {
-                let info = self.orphans.remove(&name).unwrap_or_else(|| NodeInfo::new(name.clone()));
-                self.count_terms(&info, 1);
-                self.snapshot.nodes.push(info);
-                self.snapshot.index.insert(name, self.snapshot.nodes.len() - 1);
-                self.snapshot.nodes.len() - 1
-            }
-        };
-        self.snapshot.nodes[at].set_node(node);
-        self.snapshot.count_images(at);
+        if let Some(at) = self.snapshot.index_of(&name) {
+            return self.snapshot.change(at, |info| info.set_node(node));
+        }
+        let mut info = self.orphans.remove(&name).unwrap_or_else(|| NodeInfo::new(name));
+        info.set_node(node);
+        self.snapshot.push(info);
     }
 
     /// Forgets the node; its pods stay known until they go too.
     pub fn remove_node(&mut self, name: &str) {
-        let Some(at) = self.snapshot.index.get(name).copied() else { return };
-        self.snapshot.discount_images(at);
-        self.snapshot.index.remove(name);
-        let mut info = self.snapshot.nodes.swap_remove(at);
-        if let Some(moved) = self.snapshot.nodes.get(at) {
-            self.snapshot.index.insert(moved.name.clone(), at);
-        }
-        self.count_terms(&info, -1);
+        let Some(mut info) = self.snapshot.remove(name) else { return };
         info.node = None;
         if !info.pods.is_empty() {
             self.orphans.insert(name.to_owned(), info);
@@ -144,12 +87,8 @@ impl Cache {
 
     fn place(&mut self, pod: Arc<PodInfo>, node: &str, assumed: bool) {
         self.placed.insert(pod.uid.clone(), Placed { node: node.to_owned(), assumed });
-        match self.snapshot.index.get(node) {
-            Some(at) => {
-                self.snapshot.pods_with_affinity += usize::from(pod.has_pod_affinity);
-                self.snapshot.pods_with_required_anti_affinity += usize::from(pod.has_required_anti_affinity);
-                self.snapshot.nodes[*at].add_pod(pod);
-            }
+        match self.snapshot.index_of(node) {
+            Some(at) => self.snapshot.add_pod(at, pod),
             None => {
                 let orphan = self.orphans.entry(node.to_owned());
                 orphan.or_insert_with(|| NodeInfo::new(node)).add_pod(pod);
@@ -159,11 +98,8 @@ impl Cache {
 
     pub fn remove_pod(&mut self, uid: &str) -> Option<Arc<PodInfo>> {
         let placed = self.placed.remove(uid)?;
-        if let Some(at) = self.snapshot.index.get(&placed.node) {
-            let pod = self.snapshot.nodes[*at].remove_pod(uid)?;
-            self.snapshot.pods_with_affinity -= usize::from(pod.has_pod_affinity);
-            self.snapshot.pods_with_required_anti_affinity -= usize::from(pod.has_required_anti_affinity);
-            return Some(pod);
+        if let Some(at) = self.snapshot.index_of(&placed.node) {
+            return self.snapshot.remove_pod(at, uid);
         }
         let orphan = self.orphans.get_mut(&placed.node)?;
         let pod = orphan.remove_pod(uid);
@@ -171,12 +107,6 @@ impl Cache {
             self.orphans.remove(&placed.node);
         }
         pod
-    }
-
-    fn count_terms(&mut self, info: &NodeInfo, by: isize) {
-        let count = |total: &mut usize, of: usize| *total = total.saturating_add_signed(of as isize * by);
-        count(&mut self.snapshot.pods_with_affinity, info.pods_with_affinity);
-        count(&mut self.snapshot.pods_with_required_anti_affinity, info.pods_with_required_anti_affinity);
     }
 }
 
