@@ -129,6 +129,11 @@ impl Storage {
         Ok(Entry::new(index, kv.mod_revision.0, kv.value.clone(), json.into()))
     }
 
+    /// Whether `value` would be stored as `current` is.
+    pub fn is_stored_as(&self, current: &Current, value: &Value) -> bool {
+        self.encode(value) == current.stored
+    }
+
     fn encode(&self, value: &Value) -> Bytes {
         let mut value = value.clone();
         let metadata = object::metadata_mut(&mut value);
