@@ -134,7 +134,8 @@ async fn the_entries_can_be_reset_and_not_by_accident() {
     expect![[r#"
         one Apply - {"f:data":{"f:a":{},"f:b":{}}}
         two Update - {"f:metadata":{"f:labels":{".":{},"f:l":{}}}}
-    "#]].assert_eq(&entries(&put));
+    "#]]
+    .assert_eq(&entries(&put));
     map["metadata"]["managedFields"] = json!([{}]);
     let put = expect_code(&server.send("PUT", &format!("{path}?fieldManager=two"), &map).await, 200);
     assert_eq!(entries(&put), "");
@@ -164,5 +165,6 @@ async fn managers_of_another_version_keep_what_they_have() {
     expect![[r#"
         one Apply - {"f:spec":{"f:scaleTargetRef":{},"f:targetCPUUtilizationPercentage":{}}}
         two Apply - {"f:spec":{"f:maxReplicas":{}}}
-    "#]].assert_eq(&entries(&after));
+    "#]]
+    .assert_eq(&entries(&after));
 }
