@@ -6,8 +6,8 @@
 
 mod access;
 
-pub mod apply;
 pub mod codec;
+pub mod custom;
 pub mod defaults;
 pub mod field_errors;
 pub mod openapi;
@@ -21,7 +21,7 @@ pub mod validate;
 
 pub use codec::{
     DecodeError, Decoded, Validation, decode_json, decode_protobuf, decode_value, decode_yaml, encode_json,
-    encode_protobuf, encode_yaml, protobuf_kind,
+    encode_json_any, encode_protobuf, encode_yaml, protobuf_kind,
 };
 pub use defaults::apply_defaults;
 pub use field_errors::{FieldError, FieldErrorKind, FieldErrors, Path};

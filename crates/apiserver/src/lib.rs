@@ -10,6 +10,7 @@
 //! - [`paths`]: what is behind it; [`verbs`]: one handler per verb; [`media`], [`encode`]: what goes over the wire
 //! - [`registry`]: the objects; [`strategy`]: what differs by kind; [`cache`]: what reads are answered from;
 //!   [`addresses`]: what Services hold
+//! - [`custom`]: custom resources
 //! - [`error`]: what can go wrong, and the one place where it becomes a `Status`
 //! - [`body`]: the one body type
 //! - [`serve`], [`tls`]: sockets; [`auth`]: who asks and whether they may; [`admission`]: what changes or refuses a
@@ -21,6 +22,7 @@ pub mod auth;
 pub mod body;
 pub mod cache;
 pub mod config;
+pub mod custom;
 pub mod encode;
 pub mod error;
 pub mod media;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::error::{DecodeError, Decoded, Validation};
 use super::scalar;
 use crate::quantity::Quantity;
-use crate::schema::{Shape, ShapeId, TypeRef};
+use crate::schema::{Schema, Shape, ShapeId, TypeId, TypeRef};
 
 /// Reads an object of `owner`. Times, quantities and durations come out in canonical form; null reads as absent.
 pub fn decode_json(owner: TypeRef<'_>, bytes: &[u8], validation: Validation) -> Result<Decoded, DecodeError> {
@@ -17,6 +17,17 @@ pub fn decode_json(owner: TypeRef<'_>, bytes: &[u8], validation: Validation) -> 
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value =
         Seed::top(owner, &context).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    context.finish(value)
+}
+
+/// Reads any JSON value; of its shape nothing is known.
+pub fn decode_any(bytes: &[u8], validation: Validation) -> Result<Decoded, DecodeError> {
+    let context = Context::new(validation);
+    let owner = Schema::builtin().type_ref(TypeId(0));
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Seed { owner, shape: Shape::Json, context: &context }
+        .deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value));
     context.finish(value)
 }
 

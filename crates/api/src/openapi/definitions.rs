@@ -21,11 +21,18 @@ pub(super) struct Definitions<'a> {
     schema: &'a Schema,
     form: Form,
     made: BTreeMap<String, Value>,
+    /// A type whose definition is not made from its fields: a custom kind's.
+    given: Option<(TypeId, &'a Value)>,
 }
 
 impl<'a> Definitions<'a> {
     pub(super) fn new(schema: &'a Schema, form: Form) -> Self {
-        Definitions { schema, form, made: BTreeMap::new() }
+        Definitions { schema, form, made: BTreeMap::new(), given: None }
+    }
+
+    /// Of a custom kind, with the schema that its definition gave.
+    pub(super) fn of_custom(schema: &'a Schema, form: Form, given: (TypeId, &'a Value)) -> Self {
+        Definitions { schema, form, made: BTreeMap::new(), given: Some(given) }
     }
 
     pub(super) fn schema(&self) -> &'a Schema {
@@ -57,7 +64,15 @@ impl<'a> Definitions<'a> {
     pub(super) fn meta(&mut self, name: &str) -> Value {
         match Schema::builtin().named("meta/v1", name) {
             Some(owner) if std::ptr::eq(self.schema, Schema::builtin()) => self.reference(owner.id),
-            _ => self.basic(&format!("{META}.{name}"), json!({"type": "object"})),
+            Some(owner) => {
+                let mut built_in = Definitions::new(Schema::builtin(), self.form);
+                let link = built_in.reference(owner.id);
+                for (name, definition) in built_in.made {
+                    self.made.entry(name).or_insert(definition);
+                }
+                link
+            }
+            None => self.basic(&format!("{META}.{name}"), json!({"type": "object"})),
         }
     }
 
@@ -103,6 +118,15 @@ impl<'a> Definitions<'a> {
     }
 
     fn definition(&mut self, owner: TypeRef<'_>) -> Value {
+        if let Some((id, schema)) = self.given
+            && id == owner.id
+        {
+            let metadata = self.meta("ObjectMeta");
+            let metadata = self.wrapped(metadata, false);
+            let kind = owner.get();
+            let names = [&*kind.group, &*kind.version, &*kind.name];
+            return crate::custom::published_definition(schema, self.form, names, metadata);
+        }
         if owner.is_either_or() {
             return json!({});
         }

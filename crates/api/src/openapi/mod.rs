@@ -71,22 +71,61 @@ pub fn v3(schema: &Schema, group: &str, version: &str, server_version: &str) -> 
     })
 }
 
-/// The one document of everything. Custom resources bring schemas of their own.
-pub fn v2(schemas: &[&Schema], server_version: &str) -> Value {
+/// A custom kind in one version, and the schema that its definition gave.
+#[derive(Debug, Clone, Copy)]
+pub struct CustomKind<'a> {
+    pub schema: &'a Schema,
+    pub given: &'a Value,
+}
+
+impl<'a> CustomKind<'a> {
+    fn definitions(self, form: Form) -> (Definitions<'a>, &'a Resource) {
+        let resource = &self.schema.resources()[0];
+        (Definitions::of_custom(self.schema, form, (resource.type_id, self.given)), resource)
+    }
+}
+
+/// The document of a group and version of custom kinds.
+pub fn v3_custom(kinds: &[CustomKind<'_>], group: &str, version: &str, server_version: &str) -> Value {
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
+    for kind in kinds {
+        let (mut found, resource) = kind.definitions(Form::V3);
+        paths::of_version(&mut found, group, version, &mut paths);
+        paths::of_resource(&mut found, resource, &mut paths);
+        if let Value::Object(definitions) = found.finish() {
+            schemas.extend(definitions);
+        }
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes CRD Swagger", "version": server_version},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    })
+}
+
+/// The one document of everything.
+pub fn v2(schema: &Schema, custom: &[CustomKind<'_>], server_version: &str) -> Value {
     let (mut paths, mut all) = (Map::new(), Map::new());
-    for schema in schemas {
-        let mut found = Definitions::new(schema, Form::V2);
-        let versions: BTreeSet<(&str, &str)> =
-            schema.resources().iter().map(|resource| (&*resource.group, &*resource.version)).collect();
-        for (group, version) in versions {
-            paths::of_version(&mut found, group, version, &mut paths);
-        }
-        for resource in schema.resources() {
-            paths::of_resource(&mut found, resource, &mut paths);
-        }
+    for kind in custom {
+        let (mut found, resource) = kind.definitions(Form::V2);
+        paths::of_version(&mut found, &resource.group, &resource.version, &mut paths);
+        paths::of_resource(&mut found, resource, &mut paths);
         if let Value::Object(definitions) = found.finish() {
             all.extend(definitions);
         }
+    }
+    let mut found = Definitions::new(schema, Form::V2);
+    let versions: BTreeSet<(&str, &str)> =
+        schema.resources().iter().map(|resource| (&*resource.group, &*resource.version)).collect();
+    for (group, version) in versions {
+        paths::of_version(&mut found, group, version, &mut paths);
+    }
+    for resource in schema.resources() {
+        paths::of_resource(&mut found, resource, &mut paths);
+    }
+    if let Value::Object(definitions) = found.finish() {
+        all.extend(definitions);
     }
     json!({
         "swagger": "2.0",

@@ -60,8 +60,9 @@ pub enum Presence {
 }
 
 /// How lists merge in server-side apply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ListKind {
+    #[default]
     Atomic,
     Set,
     /// The fields that tell items apart.

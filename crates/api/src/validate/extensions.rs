@@ -1,71 +1,14 @@
 //! Kinds that extend the API: custom resources, aggregated APIs, webhooks, policies.
 
-use super::common::{one_of, optional_one_of, required};
+use super::common::{optional_one_of, required};
 use super::metadata::invalid_each;
 use super::names;
 use crate::access::Access;
 use crate::field_errors::{FieldErrors, Path};
 use serde_json::Value;
 
-pub(crate) fn custom_resource_definition(object: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
-    let spec = object.at("spec").unwrap_or(&Value::Null);
-    let (name, expected) =
-        (object.text("metadata.name"), format!("{}.{}", spec.text("names.plural"), spec.text("group")));
-    if name != expected {
-        errors.invalid(&path.child("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group");
-    }
-    let path = path.child("spec");
-    match spec.text("group") {
-        "" => errors.required(&path.child("group"), ""),
-        group if group.split('.').count() < 2 => {
-            errors.invalid(&path.child("group"), group, "should be a domain with at least one dot")
-        }
-        group => invalid_each(&path.child("group"), group, names::dns1123_subdomain(group), errors),
-    }
-    one_of(spec, "scope", &["Cluster", "Namespaced"], &path, errors);
-    versions(spec, &path, errors);
-    let at = path.child("names");
-    let empty = Value::Null;
-    let given = spec.at("names").unwrap_or(&empty);
-    for field in ["plural", "singular", "kind", "listKind"] {
-        required(given, field, &at, errors);
-        let lower = given.text(field).to_lowercase();
-        if !lower.is_empty() {
-            invalid_each(&at.child(field), given.text(field), names::dns1035_label(&lower), errors);
-        }
-    }
-    if !given.text("kind").is_empty() && given.text("kind") == given.text("listKind") {
-        errors.invalid(
-            &at.child("listKind"),
-            given.text("listKind"),
-            "kind and listKind may not be the same",
-        );
-    }
-}
-
-fn versions(spec: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
-    let list = spec.items("versions");
-    let at = path.child("versions");
-    let storage = list.iter().filter(|version| version.flag("storage")).count();
-    for (index, version) in list.iter().enumerate() {
-        let path = at.index(index);
-        invalid_each(
-            &path.child("name"),
-            version.text("name"),
-            names::dns1035_label(version.text("name")),
-            errors,
-        );
-        if !version.has("schema.openAPIV3Schema") {
-            errors.required(&path.child("schema.openAPIV3Schema"), "schemas are required");
-        }
-    }
-    if storage != 1 {
-        errors.invalid(
-            &at,
-            Value::Array(list.to_vec()),
-            "must have exactly one version marked as storage version",
-        );
-    }
+pub(crate) fn custom_resource_definition(object: &Value, _path: &Path<'_>, errors: &mut FieldErrors) {
+    crate::custom::check_definition(object, errors);
 }
 
 pub(crate) fn api_service(object: &Value, path: &Path<'_>, errors: &mut FieldErrors) {

@@ -54,7 +54,7 @@ fn check_namespace(meta: &Value, namespaced: bool, path: &Path<'_>, errors: &mut
 }
 
 /// What holds on create and on update alike.
-fn check_shared(meta: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
+pub(crate) fn check_shared(meta: &Value, path: &Path<'_>, errors: &mut FieldErrors) {
     nonnegative(meta, "generation", path, errors);
     labels(meta.map("labels"), &path.child("labels"), errors);
     annotations(meta.map("annotations"), &path.child("annotations"), errors);

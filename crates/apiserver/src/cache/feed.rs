@@ -11,6 +11,8 @@ use crate::error::{ApiError, Result};
 
 /// Everything lies below this.
 pub const ROOT: &str = "/registry/";
+/// Where definitions of custom resources lie.
+const DEFINITIONS: &[u8] = b"/registry/apiextensions.k8s.io/customresourcedefinitions/";
 
 /// How far the caches have come. A clone sees the same progress.
 #[derive(Clone)]
@@ -24,6 +26,10 @@ pub trait Sink: Send + Sync + 'static {
     fn entry(&self, kv: &KeyValue) -> Option<Arc<Entry>>;
     /// All caches, to be filled at start.
     fn caches(&self) -> Vec<Arc<ResourceCache>>;
+    /// What a key holds may define resources: called before anybody sees the change.
+    fn define(&self, key: &[u8], now: Option<&KeyValue>);
+    /// All keys that may define resources: what others defined is gone.
+    fn keep_definitions(&self, keys: &[&[u8]]);
 }
 
 impl Default for Feed {
@@ -56,6 +62,10 @@ impl Feed {
             .range(Range::prefix(ROOT))
             .await
             .map_err(|error| ApiError::internal(stdx::error_chain(&error)))?;
+        // Resources first: where objects belong depends on them, whatever the order of keys.
+        let definitions = all.kvs.iter().filter(|kv| kv.key.starts_with(DEFINITIONS));
+        sink.keep_definitions(&definitions.clone().map(|kv| kv.key.as_ref()).collect::<Vec<_>>());
+        definitions.for_each(|kv| sink.define(&kv.key, Some(kv)));
         let mut routed: Vec<(Arc<ResourceCache>, Vec<Arc<Entry>>)> =
             sink.caches().into_iter().map(|cache| (cache, Vec::new())).collect();
         for kv in &all.kvs {
@@ -98,6 +108,9 @@ impl Feed {
 }
 
 fn apply(sink: &dyn Sink, event: &Event) {
+    if event.kv.key.starts_with(DEFINITIONS) {
+        sink.define(&event.kv.key, (event.kind == EventKind::Put).then_some(&event.kv));
+    }
     let Some((cache, key)) = sink.route(&event.kv.key) else { return };
     let revision = event.revision().0;
     match event.kind {

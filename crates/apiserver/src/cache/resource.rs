@@ -130,6 +130,27 @@ impl ResourceCache {
         state.revision = revision;
     }
 
+    /// Reads every object anew: how it is read has changed, not what is stored. Watchers are not told.
+    pub fn remake(&self, make: impl Fn(&Entry) -> Option<Entry>) {
+        let mut state = self.state.write();
+        for slot in state.objects.values_mut() {
+            if let Some(entry) = make(&slot.entry) {
+                *slot = Arc::new(entry).into();
+            }
+        }
+    }
+
+    /// The resource is served no longer: everything is forgotten and every watch ends.
+    pub fn close(&self) {
+        let mut state = self.state.write();
+        state.objects.clear();
+        state.oldest += state.history.len() as u64 + 1;
+        state.history.clear();
+        let newest = state.oldest;
+        drop(state);
+        self.newest.send_replace(newest);
+    }
+
     /// Applies one change: `now` is the new state, or none for a deletion of `key`.
     pub(super) fn apply(&self, key: &str, now: Option<Arc<Entry>>, revision: u64) {
         let mut state = self.state.write();

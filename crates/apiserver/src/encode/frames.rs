@@ -32,6 +32,11 @@ impl View {
         Ok(frame)
     }
 
+    /// Whether the frame has been made.
+    pub fn has_frame(&self, change: &Change, event: EventType) -> bool {
+        change.cached_frame(self.form(), event).is_some()
+    }
+
     pub fn added_frame(&self, entry: &Entry) -> Result<Bytes> {
         self.make(EventType::Added.name(), entry)
     }

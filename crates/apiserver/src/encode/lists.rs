@@ -106,7 +106,7 @@ impl View {
             &converted
         };
         match json.strip_prefix(self.served.type_prefix().as_bytes()) {
-            Some(rest) if !self.served.is_custom => {
+            Some(rest) if self.served.custom.is_none() => {
                 out.push(b'{');
                 out.extend_from_slice(rest);
             }

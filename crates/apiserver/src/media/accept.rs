@@ -45,6 +45,8 @@ impl Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forms {
     All,
+    /// Of custom objects, which have no protobuf but for their metadata.
+    Custom,
     ObjectOnly,
 }
 
@@ -109,6 +111,9 @@ impl Range {
             Some(_) if forms == Forms::ObjectOnly => return None,
             Some(name) => self.form_named(name)?,
         };
+        if forms == Forms::Custom && encoding == Encoding::Protobuf && form != Form::Metadata {
+            return None;
+        }
         // Upstream registers no protobuf codec for Table.
         let possible = !(form == Form::Table && encoding == Encoding::Protobuf);
         possible.then_some(Accepted { encoding, form })

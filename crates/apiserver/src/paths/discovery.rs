@@ -3,6 +3,8 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/discovery.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
@@ -26,9 +28,11 @@ struct Group<'a> {
     versions: Vec<&'a str>,
 }
 
-fn groups_of(core: &Core) -> Vec<Group<'_>> {
+type All = [Arc<Served>];
+
+fn groups_of(all: &All) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for served in core.registry.all() {
+    for served in all {
         match groups.last_mut() {
             Some(group) if group.name == served.group => {
                 if !group.versions.contains(&served.version.as_str()) {
@@ -49,7 +53,7 @@ pub fn root(core: &Core) -> Response {
         "/api/v1".into(),
         "/apis".into(),
     ];
-    for group in groups_of(core).iter().filter(|group| !group.name.is_empty()) {
+    for group in groups_of(&core.registry.all()).iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
     }
@@ -107,8 +111,11 @@ fn legacy_versions(core: &Core) -> Value {
 }
 
 fn group_list(core: &Core) -> Value {
-    let groups: Vec<Value> =
-        groups_of(core).iter().filter(|group| !group.name.is_empty()).map(group_value).collect();
+    let groups: Vec<Value> = groups_of(&core.registry.all())
+        .iter()
+        .filter(|group| !group.name.is_empty())
+        .map(group_value)
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -126,7 +133,8 @@ pub fn version_or_group(core: &Core, headers: &HeaderMap, path: &str) -> Result<
         ["api", version] => resources(core, headers, path, "", version),
         ["apis", group, version] if !group.is_empty() => resources(core, headers, path, group, version),
         ["apis", name] => {
-            let groups = groups_of(core);
+            let all = core.registry.all();
+            let groups = groups_of(&all);
             let found = groups.iter().find(|group| group.name == *name && !name.is_empty());
             let mut value = group_value(found.ok_or_else(ApiError::no_such_path)?);
             value["kind"] = json!("APIGroup");
@@ -138,8 +146,8 @@ pub fn version_or_group(core: &Core, headers: &HeaderMap, path: &str) -> Result<
 }
 
 fn resources(core: &Core, headers: &HeaderMap, path: &str, group: &str, version: &str) -> Result<Response> {
-    let served: Vec<_> =
-        core.registry.all().iter().filter(|s| s.group == group && s.version == version).collect();
+    let all = core.registry.all();
+    let served: Vec<_> = all.iter().filter(|s| s.group == group && s.version == version).collect();
     if served.is_empty() {
         return Err(ApiError::no_such_path());
     }
@@ -229,10 +237,11 @@ fn storage_version_hash(api_version: &str, kind: &str) -> String {
 
 fn aggregated(core: &Core, legacy: bool, media_type: &str) -> Value {
     let version = if media_type == AGGREGATED_V2 { "v2" } else { "v2beta1" };
-    let items: Vec<Value> = groups_of(core)
+    let all = core.registry.all();
+    let items: Vec<Value> = groups_of(&all)
         .iter()
         .filter(|group| group.name.is_empty() == legacy)
-        .map(|group| aggregated_group(core, group))
+        .map(|group| aggregated_group(&all, group))
         .collect();
     json!({
         "kind": "APIGroupDiscoveryList",
@@ -242,12 +251,12 @@ fn aggregated(core: &Core, legacy: bool, media_type: &str) -> Value {
     })
 }
 
-fn aggregated_group(core: &Core, group: &Group<'_>) -> Value {
+fn aggregated_group(all: &All, group: &Group<'_>) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
         .map(|version| {
-            let here = core.registry.all().iter().filter(|s| s.group == group.name && s.version == *version);
+            let here = all.iter().filter(|s| s.group == group.name && s.version == *version);
             let resources: Vec<Value> = here.map(|served| aggregated_resource(served)).collect();
             json!({"version": version, "resources": resources, "freshness": "Current"})
         })

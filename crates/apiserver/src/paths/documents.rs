@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -10,7 +11,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha512};
 
-use crate::config::Config;
 use crate::media::header_text;
 use crate::registry::Registry;
 use crate::{Response, body};
@@ -27,22 +27,46 @@ pub struct Document {
 }
 
 /// All documents, by a name of their own.
-#[derive(Default)]
-pub struct Documents(Mutex<HashMap<String, Document>>);
+pub struct Documents {
+    registry: Arc<Registry>,
+    /// What depends on definitions, and their generation when it was made.
+    changing: Mutex<(u64, HashMap<String, Document>)>,
+    fixed: Mutex<HashMap<String, Document>>,
+}
 
 impl Documents {
-    pub fn new(_config: &Config, _registry: &Registry) -> Self {
-        Self::default()
+    pub fn new(registry: &Arc<Registry>) -> Self {
+        Self { registry: registry.clone(), changing: Mutex::default(), fixed: Mutex::default() }
     }
 
-    /// The document `name`, made at the first request for it.
+    /// The document `name`, made at the first request for it after the last change of what is served.
     pub fn get(&self, name: &str, make: impl FnOnce() -> Document) -> Document {
-        if let Some(found) = self.0.lock().get(name) {
-            return found.clone();
+        let generation = self.registry.generation();
+        {
+            let mut held = self.changing.lock();
+            if held.0 != generation {
+                *held = (generation, HashMap::new());
+            }
+            if let Some(found) = held.1.get(name) {
+                return found.clone();
+            }
         }
         // Made outside of the lock: it may take a while, and making it twice does no harm.
         let document = make();
-        self.0.lock().insert(name.to_string(), document.clone());
+        let mut held = self.changing.lock();
+        if held.0 == generation && self.registry.generation() == generation {
+            held.1.insert(name.to_string(), document.clone());
+        }
+        document
+    }
+
+    /// The same for a document that no definition changes.
+    pub fn get_fixed(&self, name: &str, make: impl FnOnce() -> Document) -> Document {
+        if let Some(found) = self.fixed.lock().get(name) {
+            return found.clone();
+        }
+        let document = make();
+        self.fixed.lock().insert(name.to_string(), document.clone());
         document
     }
 }

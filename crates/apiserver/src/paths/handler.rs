@@ -31,7 +31,7 @@ impl Handler {
         let right_prefix = (info.api_prefix == "api") == info.api_group.is_empty();
         // A namespaced collection may be read across namespaces, never written.
         let place = found.namespaced || info.namespace.is_empty() || info.resource == "namespaces";
-        (right_prefix && place).then(|| found.clone())
+        (right_prefix && place).then_some(found)
     }
 
     async fn resource(&self, request: Request) -> Result<Response> {

@@ -21,10 +21,11 @@ pub fn v2(core: &Core, headers: &HeaderMap) -> Result<Response> {
     let accepted = header_text(headers, header::ACCEPT);
     let bare = |range: &str| range.split(';').next().unwrap_or(range).trim().to_owned();
     if accepted.split(',').any(|range| PROTOBUF_V2.contains(&&*bare(range))) {
-        let make = || Document::new(crate::openapi::v2_protobuf(), PROTOBUF_V2[1]);
+        let make = || Document::new(crate::openapi::v2_protobuf(&core.registry), PROTOBUF_V2[1]);
         return Ok(core.documents.get("/openapi/v2 protobuf", make).answer(headers));
     }
-    let document = core.documents.get("/openapi/v2", || Document::new(crate::openapi::v2(), media::JSON));
+    let make = || Document::new(crate::openapi::v2(&core.registry).to_string().into_bytes(), media::JSON);
+    let document = core.documents.get("/openapi/v2", make);
     Ok(document.answer(headers))
 }
 
@@ -50,6 +51,10 @@ pub fn v3(core: &Core, headers: &HeaderMap, path: &str) -> Result<Response> {
 fn v3_document(core: &Core, path: &str) -> Option<Document> {
     let paths = crate::openapi::v3_paths(&core.registry);
     let (path, group, version) = paths.into_iter().find(|(known, ..)| known == path)?;
-    let make = || Document::new(crate::openapi::v3(&group, &version), media::JSON);
-    Some(core.documents.get(&format!("/openapi/v3/{path}"), make))
+    let make = || Document::new(crate::openapi::v3(&core.registry, &group, &version), media::JSON);
+    let name = format!("/openapi/v3/{path}");
+    Some(match crate::openapi::has_custom(&core.registry, &group, &version) {
+        true => core.documents.get(&name, make),
+        false => core.documents.get_fixed(&name, make),
+    })
 }

@@ -53,7 +53,7 @@ pub fn metrics(core: &Core) -> Response {
     let mut out = String::from(
         "# HELP apiserver_storage_objects Number of stored objects.\n# TYPE apiserver_storage_objects gauge\n",
     );
-    for served in core.registry.all() {
+    for served in core.registry.all().iter() {
         if let Some(storage) = served.storage.as_ref().filter(|_| served.is_stored_version()) {
             out += &format!(
                 "apiserver_storage_objects{{resource=\"{}\"}} {}\n",

@@ -82,6 +82,9 @@ pub fn update(storage: &Storage, part: Part<'_>, object: &mut Value, old: &Value
         }
         Part::Status => {
             take_status(object, old);
+            if storage.codec.as_custom().is_some() {
+                keep_metadata(object, old);
+            }
             storage.strategy.prepare_status(object, old);
             true
         }
@@ -100,6 +103,18 @@ fn take_status(object: &mut Value, old: &Value) {
             fields.insert(field.clone(), value.clone());
         }
     }
+}
+
+/// A status write of a custom object leaves its metadata alone.
+fn keep_metadata(object: &mut Value, old: &Value) {
+    let mut metadata = old["metadata"].clone();
+    for field in ["managedFields", "resourceVersion", "uid"] {
+        let sent = object["metadata"].get(field).cloned().unwrap_or(Value::Null);
+        if !sent.is_null() {
+            metadata[field] = sent;
+        }
+    }
+    object["metadata"] = metadata;
 }
 
 fn server_metadata(storage: &Storage, object: &mut Value, old: &Value) {
@@ -133,15 +148,16 @@ fn spec_changed(generation: Generation, object: &Value, old: &Value) -> bool {
     match generation {
         Generation::None => false,
         Generation::Spec => object["spec"] != old["spec"],
-        Generation::Content => {
-            let content = |value: &Value| {
-                let mut fields = value.as_object().cloned().unwrap_or_default(); // not an object: no content
-                for field in ["metadata", "status", "kind", "apiVersion"] {
-                    fields.remove(field);
-                }
-                fields
-            };
-            content(object) != content(old)
-        }
+        Generation::Content => content_changed(object, old, &["metadata", "status", "kind", "apiVersion"]),
+        Generation::Everything => content_changed(object, old, &["metadata", "kind", "apiVersion"]),
     }
+}
+
+fn content_changed(object: &Value, old: &Value, apart: &[&str]) -> bool {
+    let content = |value: &Value| {
+        let mut fields = value.as_object().cloned().unwrap_or_default(); // not an object: no content
+        fields.retain(|field, _| !apart.contains(&field.as_str()));
+        fields
+    };
+    content(object) != content(old)
 }

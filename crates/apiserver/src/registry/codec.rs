@@ -4,24 +4,43 @@
 use api::{DecodeError, Decoded, FieldErrors, ResourceRef, Schema, TypeRef, Validation};
 use serde_json::{Value, json};
 
+use crate::custom::Kind;
 use crate::error::{ApiError, Result};
 use crate::media::Encoding;
 
 /// How objects of one kind and version are read and written.
-#[derive(Clone, Copy)]
-pub struct Codec {
-    object: TypeRef<'static>,
-    /// Of kinds that are resources.
-    resource: Option<ResourceRef<'static>>,
+#[derive(Clone)]
+pub struct Codec(Source);
+
+#[derive(Clone)]
+enum Source {
+    BuiltIn {
+        object: TypeRef<'static>,
+        /// Of kinds that are resources.
+        resource: Option<ResourceRef<'static>>,
+    },
+    Custom(Kind),
 }
 
 impl Codec {
     pub fn of_resource(resource: ResourceRef<'static>) -> Self {
-        Self { object: resource.object(), resource: Some(resource) }
+        Self(Source::BuiltIn { object: resource.object(), resource: Some(resource) })
     }
 
     pub fn of_type(object: TypeRef<'static>) -> Self {
-        Self { object, resource: None }
+        Self(Source::BuiltIn { object, resource: None })
+    }
+
+    pub fn custom(kind: Kind) -> Self {
+        Self(Source::Custom(kind))
+    }
+
+    /// The custom kind, if it is one.
+    pub fn as_custom(&self) -> Option<&Kind> {
+        match &self.0 {
+            Source::BuiltIn { .. } => None,
+            Source::Custom(kind) => Some(kind),
+        }
     }
 
     /// By the object's own words; none if the kind is not known.
@@ -43,14 +62,24 @@ impl Codec {
         found.map(Self::of_type)
     }
 
-    pub fn type_ref(&self) -> TypeRef<'static> {
-        self.object
+    pub fn type_ref(&self) -> TypeRef<'_> {
+        match &self.0 {
+            Source::BuiltIn { object, .. } => *object,
+            Source::Custom(kind) => kind.type_ref(),
+        }
+    }
+
+    fn resource(&self) -> Option<ResourceRef<'static>> {
+        match &self.0 {
+            Source::BuiltIn { resource, .. } => *resource,
+            Source::Custom(_) => None,
+        }
     }
 
     /// `Deployment` and `apps/v1`.
-    fn names(&self) -> (&'static str, String, &'static str) {
-        let described = self.object.get();
-        (self.object.name(), described.api_version(), &described.version)
+    fn names(&self) -> (&str, String, &str) {
+        let described = self.type_ref().get();
+        (&described.name, described.api_version(), &described.version)
     }
 
     /// A client's bytes: an object of this kind, whatever its encoding, and what its sender should know.
@@ -86,11 +115,15 @@ impl Codec {
         encoding: Encoding,
         validation: Validation,
     ) -> std::result::Result<Decoded, DecodeError> {
+        let object = match &self.0 {
+            Source::BuiltIn { object, .. } => *object,
+            Source::Custom(kind) => return kind.decode(bytes, encoding, validation),
+        };
         match encoding {
-            Encoding::Json => api::decode_json(self.object, bytes, validation),
-            Encoding::Yaml => api::decode_yaml(self.object, bytes, validation),
+            Encoding::Json => api::decode_json(object, bytes, validation),
+            Encoding::Yaml => api::decode_yaml(object, bytes, validation),
             Encoding::Protobuf => {
-                api::decode_protobuf(self.object, bytes).map(|value| Decoded { value, warnings: Vec::new() })
+                api::decode_protobuf(object, bytes).map(|value| Decoded { value, warnings: Vec::new() })
             }
         }
     }
@@ -110,7 +143,10 @@ impl Codec {
     /// # Errors
     /// 400 with the reason that decoding gives.
     pub fn reread(&self, tree: &Value, validation: Validation) -> std::result::Result<Decoded, DecodeError> {
-        api::decode_value(self.object, tree, validation)
+        match &self.0 {
+            Source::BuiltIn { object, .. } => api::decode_value(*object, tree, validation),
+            Source::Custom(kind) => kind.reread(tree, validation),
+        }
     }
 
     /// What lies in the store.
@@ -118,20 +154,35 @@ impl Codec {
     /// # Errors
     /// 500: the store has something that this server did not write.
     pub fn decode_stored(&self, bytes: &[u8]) -> Result<Value> {
-        api::decode_protobuf(self.object, bytes)
-            .map_err(|error| ApiError::internal(format!("unable to decode a stored object: {error}")))
+        let failure =
+            |error: String| ApiError::internal(format!("unable to decode a stored object: {error}"));
+        match &self.0 {
+            Source::BuiltIn { object, .. } => {
+                api::decode_protobuf(*object, bytes).map_err(|error| failure(error.to_string()))
+            }
+            Source::Custom(kind) => kind.decode_stored(bytes).map_err(|error| failure(error.to_string())),
+        }
     }
 
     pub fn encode_stored(&self, value: &Value) -> Vec<u8> {
-        api::encode_protobuf(self.object, value)
+        match &self.0 {
+            Source::BuiltIn { object, .. } => api::encode_protobuf(*object, value),
+            Source::Custom(_) => api::encode_json_any(value),
+        }
     }
 
     pub fn encode_json(&self, value: &Value) -> Vec<u8> {
-        api::encode_json(self.object, value)
+        match &self.0 {
+            Source::BuiltIn { object, .. } => api::encode_json(*object, value),
+            Source::Custom(_) => api::encode_json_any(value),
+        }
     }
 
     pub fn has_protobuf(&self) -> bool {
-        !self.object.get().proto.is_empty()
+        match &self.0 {
+            Source::BuiltIn { object, .. } => !object.get().proto.is_empty(),
+            Source::Custom(_) => false,
+        }
     }
 
     /// # Errors
@@ -140,25 +191,38 @@ impl Codec {
         if !self.has_protobuf() {
             return Err(ApiError::not_acceptable(&crate::media::ALL));
         }
-        Ok(api::encode_protobuf(self.object, value))
+        Ok(api::encode_protobuf(self.type_ref(), value))
     }
 
     pub fn default(&self, value: &mut Value) {
-        api::apply_defaults(self.object, value);
+        match &self.0 {
+            Source::BuiltIn { object, .. } => api::apply_defaults(*object, value),
+            Source::Custom(kind) => kind.default(value),
+        }
     }
 
     pub fn validate_create(&self, value: &Value) -> FieldErrors {
-        self.resource.map_or_else(FieldErrors::new, |resource| api::validate_create(resource, value))
+        match &self.0 {
+            Source::BuiltIn { resource, .. } => {
+                resource.map_or_else(FieldErrors::new, |resource| api::validate_create(resource, value))
+            }
+            Source::Custom(kind) => kind.validate_create(value),
+        }
     }
 
     pub fn validate_update(&self, new: &Value, old: &Value, subresource: &str) -> FieldErrors {
         let subresource = (!subresource.is_empty()).then_some(subresource);
-        self.resource
-            .map_or_else(FieldErrors::new, |resource| api::validate_update(resource, new, old, subresource))
+        match &self.0 {
+            Source::BuiltIn { resource, .. } => resource.map_or_else(FieldErrors::new, |resource| {
+                api::validate_update(resource, new, old, subresource)
+            }),
+            Source::Custom(kind) => kind.validate_update(new, old),
+        }
     }
 
     fn rules(&self) -> Option<&'static api::rules::ResourceRules> {
-        api::rules::of_resource(&self.object.get().package, &self.resource?.resource.plural)
+        let resource = self.resource()?;
+        api::rules::of_resource(&resource.object().get().package, &resource.resource.plural)
     }
 
     pub fn short_names(&self) -> &'static [&'static str] {
@@ -171,18 +235,26 @@ impl Codec {
 
     /// Values of the fields that objects of this kind can be selected by.
     pub fn selectable(&self, value: &Value) -> Vec<(Box<str>, Box<str>)> {
+        if let Source::Custom(kind) = &self.0 {
+            return kind.selectable(value);
+        }
         let fields = self.rules().map_or(&[][..], |rules| rules.selectable);
         fields.iter().map(|field| (field.label.into(), field.value(value).into())).collect()
     }
 
     pub fn is_selectable(&self, label: &str) -> bool {
+        let of_custom = |kind: &Kind| kind.version().selectable.iter().any(|(own, _)| own == label);
         matches!(label, "metadata.name" | "metadata.namespace")
+            || self.as_custom().is_some_and(of_custom)
             || self.rules().is_some_and(|rules| rules.selectable.iter().any(|field| field.label == label))
     }
 
     pub fn columns(&self) -> Vec<api::table::Column> {
-        let plural = self.resource.map_or("", |resource| &resource.resource.plural);
-        api::table::columns(&self.object.get().package, plural)
+        if let Source::Custom(kind) = &self.0 {
+            return api::table::custom_columns(&kind.version().columns);
+        }
+        let plural = self.resource().map_or("", |resource| &resource.resource.plural);
+        api::table::columns(&self.type_ref().get().package, plural)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::cache::{Entry, EventType, Selection, Watcher};
 pub struct LiveObjects(pub Arc<Registry>);
 
 impl LiveObjects {
-    async fn caught_up(&self, group: &str, resource: &str) -> Option<&Arc<Storage>> {
+    async fn caught_up(&self, group: &str, resource: &str) -> Option<Arc<Storage>> {
         let storage = self.0.storage(group, resource)?;
         match storage.catch_up().await {
             Ok(()) => Some(storage),
@@ -43,7 +43,7 @@ impl Objects for LiveObjects {
     }
 
     fn watch(&self, group: &str, resource: &str) -> BoxStream<'static, Change> {
-        let Some(storage) = self.0.storage(group, resource).cloned() else {
+        let Some(storage) = self.0.storage(group, resource) else {
             return stream::iter([Change::Synced]).chain(stream::pending()).boxed();
         };
         let (first, watcher) = begin(&storage);

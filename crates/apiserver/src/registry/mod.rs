@@ -7,6 +7,7 @@
 pub mod before;
 mod codec;
 mod convert;
+mod customs;
 pub mod deletion;
 pub mod keys;
 mod live;
@@ -16,6 +17,7 @@ mod table;
 
 pub use codec::Codec;
 pub use convert::Conversion;
+pub use customs::Customs;
 pub use live::LiveObjects;
 pub use served::{Served, Subresource};
 pub use storage::{Current, Storage, Swap, read_failure, write_failure};

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Codec, Conversion, Storage};
+use crate::cache::Entry;
+use crate::custom::Kind;
 use crate::error::{ApiError, Result};
 
 /// What discovery tells of a resource, and where its objects are.
@@ -27,10 +29,10 @@ pub struct Served {
     /// None for what is answered and never stored.
     pub storage: Option<Arc<Storage>>,
     pub conversion: Conversion,
-    /// Defined by a CustomResourceDefinition.
-    pub is_custom: bool,
+    /// What defines it, if that is a CustomResourceDefinition.
+    pub custom: Option<Kind>,
     /// What every JSON object of this kind begins with; items of lists do without it.
-    pub(super) type_prefix: String,
+    pub type_prefix: String,
 }
 
 /// `status`, `scale`, `exec` …
@@ -89,6 +91,30 @@ impl Served {
         object
     }
 
+    /// Cached objects as this version has them: those of custom kinds are cached as they are stored.
+    ///
+    /// # Errors
+    /// When a conversion fails.
+    pub async fn seen(&self, mut entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>> {
+        let Some(storage) = self.storage.as_ref().filter(|_| self.custom.is_some()) else {
+            return Ok(entries);
+        };
+        let other: Vec<usize> = (0..entries.len())
+            .filter(|at| !entries[*at].json().starts_with(self.type_prefix.as_bytes()))
+            .collect();
+        if other.is_empty() {
+            return Ok(entries);
+        }
+        let values = other.iter().map(|at| entries[*at].value()).collect();
+        for (at, value) in other.into_iter().zip(storage.converted(values).await?) {
+            let json = self.codec.encode_json(&value);
+            let old = &entries[at];
+            entries[at] =
+                Arc::new(Entry::new(old.index.clone(), old.revision, old.stored.clone(), json.into()));
+        }
+        Ok(entries)
+    }
+
     /// # Errors
     /// 400 for a field that objects of this kind cannot be selected by.
     pub fn check_fields(&self, fields: &FieldSelector) -> Result<()> {
@@ -102,6 +128,7 @@ impl Served {
                     "pods" | "nodes" | "events" | "namespaces" | "secrets" | "replicationcontrollers" => {
                         message
                     }
+                    _ if self.custom.is_some() => message,
                     _ => format!(
                         "{unknown:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
                     ),

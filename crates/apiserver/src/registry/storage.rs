@@ -57,7 +57,7 @@ impl Storage {
     pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<Current>> {
         let key = keys::object(&self.prefix, namespace, name);
         let found = self.engine.get(&key, None).await.map_err(read_failure)?;
-        found.map(|kv| self.current(&kv)).transpose()
+        self.currently(found).await
     }
 
     /// As [`Storage::read`], with a 404.
@@ -68,7 +68,7 @@ impl Storage {
     /// Writes what must not be there yet. None if it is.
     pub async fn insert(&self, value: &Value) -> Result<Option<Value>> {
         let key = self.key_of(value);
-        let stored = self.encode(value);
+        let stored = self.encode(value).await?;
         let put = Op::put(key.clone(), stored).durability(self.durability());
         let done = self.engine.txn(vec![Compare::absent(key)], vec![put], vec![]).await;
         let done = done.map_err(write_failure)?;
@@ -77,7 +77,7 @@ impl Storage {
 
     /// Replaces `current`. A state that is the same byte for byte is not written again.
     pub async fn replace(&self, current: &Current, value: &Value) -> Result<Swap> {
-        let stored = self.encode(value);
+        let stored = self.encode(value).await?;
         if stored == current.stored {
             return Ok(Swap::Done(with_version(value.clone(), current.revision)));
         }
@@ -89,7 +89,7 @@ impl Storage {
         if done.succeeded {
             return Ok(Swap::Done(with_version(value.clone(), done.revision.0)));
         }
-        self.stale(done.into_got())
+        Ok(Swap::Stale(self.currently(done.into_got()).await?))
     }
 
     /// Removes `current`; answers the last state under the deletion's revision.
@@ -102,44 +102,55 @@ impl Storage {
         if done.succeeded {
             return Ok(Swap::Done(with_version(current.value.clone(), done.revision.0)));
         }
-        self.stale(done.into_got())
+        Ok(Swap::Stale(self.currently(done.into_got()).await?))
     }
 
-    fn stale(&self, found: Option<KeyValue>) -> Result<Swap> {
-        Ok(Swap::Stale(found.map(|kv| self.current(&kv)).transpose()?))
+    async fn currently(&self, found: Option<KeyValue>) -> Result<Option<Current>> {
+        let Some(kv) = found else { return Ok(None) };
+        let value = self.converted(vec![self.decode(&kv)?]).await?.pop().unwrap_or_default(); // as many as were given
+        Ok(Some(Current { value, revision: kv.mod_revision.0, stored: kv.value }))
     }
 
-    fn current(&self, kv: &KeyValue) -> Result<Current> {
-        let revision = kv.mod_revision.0;
-        let value = self.decode(kv)?;
-        Ok(Current { value, revision, stored: kv.value.clone() })
+    /// Custom objects of any version in this one; others are what they are.
+    ///
+    /// # Errors
+    /// When a conversion fails.
+    pub async fn converted(&self, objects: Vec<Value>) -> Result<Vec<Value>> {
+        match self.codec.as_custom() {
+            None => Ok(objects),
+            Some(kind) => kind.convert(objects, kind.at).await,
+        }
     }
 
-    /// Decodes a stored value, with its resourceVersion.
-    pub fn decode(&self, kv: &KeyValue) -> Result<Value> {
+    /// Decodes a stored value, with its resourceVersion. Custom objects are of the version that they were stored in.
+    fn decode(&self, kv: &KeyValue) -> Result<Value> {
         let value = self.codec.decode_stored(&kv.value)?;
         Ok(with_version(value, kv.mod_revision.0))
     }
 
     /// A stored value as the cache holds it.
     pub fn entry(&self, kv: &KeyValue) -> Result<Entry> {
-        let value = self.decode(kv)?;
+        self.entry_of(&kv.value, kv.mod_revision.0)
+    }
+
+    /// The same from its parts.
+    pub fn entry_of(&self, stored: &Bytes, revision: u64) -> Result<Entry> {
+        let value = with_version(self.codec.decode_stored(stored)?, revision);
         let index = Index::of(&value, self.codec.selectable(&value));
         let json = self.codec.encode_json(&value);
-        Ok(Entry::new(index, kv.mod_revision.0, kv.value.clone(), json.into()))
+        Ok(Entry::new(index, revision, stored.clone(), json.into()))
     }
 
-    /// Whether `value` would be stored as `current` is.
-    pub fn is_stored_as(&self, current: &Current, value: &Value) -> bool {
-        self.encode(value) == current.stored
-    }
-
-    fn encode(&self, value: &Value) -> Bytes {
+    async fn encode(&self, value: &Value) -> Result<Bytes> {
         let mut value = value.clone();
+        if let Some(kind) = self.codec.as_custom() {
+            let stored = kind.convert(vec![value], kind.definition.storage).await?;
+            value = stored.into_iter().next().unwrap_or_default(); // as many as were given
+        }
         let metadata = object::metadata_mut(&mut value);
         metadata.remove("resourceVersion");
         metadata.remove("selfLink");
-        self.codec.encode_stored(&value).into()
+        Ok(self.codec.encode_stored(&value).into())
     }
 
     fn key_of(&self, value: &Value) -> Bytes {

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::{Resource, ResourceRef, Schema};
+use arc_swap::ArcSwap;
 use store::{Engine, KeyValue};
 
+use super::customs::Customs;
 use super::served::Subresource;
 use super::{Codec, Conversion, Served, Storage, keys};
 use crate::cache::{Entry, Feed, ResourceCache, Sink};
+use crate::custom::{self, Converters, DEFINITIONS, Definition, Installed};
 use crate::error::GroupResource;
 use crate::strategy;
 use crate::strategy::traits::Traits;
@@ -51,11 +54,16 @@ const GROUP_ORDER: [&str; 21] = [
 
 /// Everything that is served.
 pub struct Registry {
-    served: Vec<Arc<Served>>,
+    served: Arc<[Arc<Served>]>,
     by_path: HashMap<(String, String, String), Arc<Served>>,
     stored: HashMap<GroupResource, Arc<Storage>>,
     by_prefix: HashMap<String, Arc<Storage>>,
     delete_options: Codec,
+    /// What definitions have added. Only the store feed changes it.
+    customs: ArcSwap<Customs>,
+    pub converters: Converters,
+    feed: Feed,
+    engine: Arc<dyn Engine>,
 }
 
 impl Registry {
@@ -88,25 +96,84 @@ impl Registry {
                 .map(|s| ((s.group.clone(), s.version.clone(), s.resource.clone()), s.clone()))
                 .collect(),
             by_prefix: stored.values().map(|s| (s.prefix.clone(), s.clone())).collect(),
-            served,
+            customs: ArcSwap::from_pointee(Customs::default()),
+            converters: Converters::default(),
+            feed: feed.clone(),
+            engine: engine.clone(),
+            served: served.into(),
             stored,
             delete_options: Codec::named("meta.k8s.io/v1", "DeleteOptions").expect("described in meta/v1"),
         }
     }
 
     /// In discovery's order.
-    pub fn all(&self) -> &[Arc<Served>] {
-        &self.served
+    pub fn all(&self) -> Arc<[Arc<Served>]> {
+        let customs = self.customs.load();
+        if customs.is_empty() {
+            return self.served.clone();
+        }
+        let mut all: Vec<Arc<Served>> = self.served.iter().cloned().chain(customs.served()).collect();
+        // Stable: built-in resources keep their order, versions of custom ones are in theirs already.
+        all.sort_by_key(|served| (rank(&served.group), served.group.clone()));
+        all.into()
     }
 
-    pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
-        self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()))
+    pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Served>> {
+        let built_in = self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()));
+        built_in.cloned().or_else(|| self.customs.load().find(group, version, resource))
     }
 
     /// Where the objects of a resource are, whatever version is meant.
-    pub fn storage(&self, group: &str, resource: &str) -> Option<&Arc<Storage>> {
+    pub fn storage(&self, group: &str, resource: &str) -> Option<Arc<Storage>> {
         let group = if (group, resource) == ("events.k8s.io", "events") { "" } else { group };
-        self.stored.get(&GroupResource::new(group, resource))
+        let built_in = self.stored.get(&GroupResource::new(group, resource));
+        built_in.cloned().or_else(|| Some(self.customs.load().get(group, resource)?.storage.clone()))
+    }
+
+    /// A definition in service.
+    pub fn installed(&self, group: &str, plural: &str) -> Option<Arc<Installed>> {
+        self.customs.load().get(group, plural)
+    }
+
+    /// All of them.
+    pub fn customs(&self) -> Arc<Customs> {
+        self.customs.load_full()
+    }
+
+    /// Rises when what is served changes.
+    pub fn generation(&self) -> u64 {
+        self.customs.load().generation
+    }
+
+    /// The storage that a key of the store belongs to.
+    fn of_prefix(&self, prefix: &str) -> Option<Arc<Storage>> {
+        self.by_prefix.get(prefix).cloned().or_else(|| self.customs.load().of_prefix(prefix))
+    }
+
+    /// Takes a definition into service, out of it, or leaves it as it is.
+    fn install(&self, name: &str, object: Option<&serde_json::Value>) {
+        let customs = self.customs.load_full();
+        let old = customs.named(name);
+        let new = object.and_then(|object| Definition::of(object, &self.converters));
+        let same = match (&old, &new) {
+            (None, None) => true,
+            (Some(old), Some(new)) => old.definition.is_as(new),
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        let cache = old.as_ref().map(|old| old.storage.cache.clone());
+        let installed = new.map(|new| Arc::new(custom::serve(new, cache, &self.feed, &self.engine)));
+        match (&old, &installed) {
+            (Some(_), Some(installed)) => {
+                let storage = &installed.storage;
+                storage.cache.remake(|entry| storage.entry_of(&entry.stored, entry.revision).ok()); // told when read
+            }
+            (Some(old), None) => old.storage.cache.close(),
+            (None, _) => {}
+        }
+        self.customs.store(Arc::new(customs.with(name, installed)));
     }
 
     pub fn delete_options(&self) -> &Codec {
@@ -179,7 +246,7 @@ fn serve(
         subresources: r.subresources.iter().map(|sub| subresource(resource, sub)).collect(),
         storage: stored.get(&GroupResource::new(group, r.plural.as_ref())).cloned(),
         conversion: Conversion::between((&r.group, &r.version, &r.plural), (group, version, &r.plural)),
-        is_custom: false,
+        custom: None,
         type_prefix: format!(r#"{{"kind":"{}","apiVersion":"{}","#, r.kind, r.api_version()),
         codec,
     }
@@ -221,13 +288,13 @@ fn connect_kind(owner: &ResourceRef<'_>) -> String {
 impl Sink for Registry {
     fn route(&self, key: &[u8]) -> Option<(Arc<ResourceCache>, String)> {
         let key = std::str::from_utf8(key).ok()?; // no key of an object is anything else
-        let (storage, rest) = keys::split(key, |prefix| self.by_prefix.get(prefix))?;
+        let (storage, rest) = keys::split(key, |prefix| self.of_prefix(prefix))?;
         Some((storage.cache.clone(), rest.to_string()))
     }
 
     fn entry(&self, kv: &KeyValue) -> Option<Arc<Entry>> {
         let key = std::str::from_utf8(&kv.key).ok()?; // as above
-        let (storage, _) = keys::split(key, |prefix| self.by_prefix.get(prefix))?;
+        let (storage, _) = keys::split(key, |prefix| self.of_prefix(prefix))?;
         match storage.entry(kv) {
             Ok(entry) => Some(Arc::new(entry)),
             Err(error) => {
@@ -238,6 +305,36 @@ impl Sink for Registry {
     }
 
     fn caches(&self) -> Vec<Arc<ResourceCache>> {
-        self.stored.values().map(|storage| storage.cache.clone()).collect()
+        let customs = self.customs.load();
+        let custom = customs.iter().map(|installed| installed.storage.cache.clone());
+        self.stored.values().map(|storage| storage.cache.clone()).chain(custom).collect()
+    }
+
+    fn define(&self, key: &[u8], now: Option<&KeyValue>) {
+        let (group, resource) = DEFINITIONS;
+        let Some(storage) = self.stored.get(&GroupResource::new(group, resource)) else { return };
+        let name = key.strip_prefix(storage.prefix.as_bytes()).map(String::from_utf8_lossy);
+        let Some(name) = name else { return };
+        let object = now.map(|kv| storage.codec.decode_stored(&kv.value));
+        match object {
+            None => self.install(&name, None),
+            Some(Ok(object)) => self.install(&name, Some(&object)),
+            Some(Err(error)) => {
+                tracing::error!(%name, error = error.log(), "cannot read a stored definition")
+            }
+        }
+    }
+
+    fn keep_definitions(&self, names: &[&[u8]]) {
+        let (group, resource) = DEFINITIONS;
+        let Some(storage) = self.stored.get(&GroupResource::new(group, resource)) else { return };
+        let stays = |name: &str| {
+            names.iter().any(|key| key.strip_prefix(storage.prefix.as_bytes()) == Some(name.as_bytes()))
+        };
+        let gone: Vec<String> =
+            self.customs.load().names().filter(|name| !stays(name)).map(str::to_owned).collect();
+        for name in gone {
+            self.install(&name, None);
+        }
     }
 }

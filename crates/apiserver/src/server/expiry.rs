@@ -23,7 +23,7 @@ struct Due {
 
 /// Runs until shutdown.
 pub async fn expire_events(core: Arc<Core>) {
-    let Some(events) = core.registry.storage("", "events").cloned() else { return };
+    let Some(events) = core.registry.storage("", "events") else { return };
     let ttl = Duration::from_secs(core.config.event_ttl_seconds);
     let (mut due, mut watcher) = begin(&core, &events, ttl);
     loop {

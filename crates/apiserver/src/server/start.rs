@@ -97,7 +97,7 @@ impl Server {
         })?;
         let core = Arc::new(Core {
             streaming,
-            documents: Documents::new(&config, &registry),
+            documents: Documents::new(&registry),
             admission,
             config,
             clock: clock.clone(),
@@ -119,6 +119,7 @@ impl Server {
         let mut handle = Handle { core, path, address: None, tasks: tasks.clone() };
         gate.rbac.synced().await;
         bootstrap::run(&handle).await?;
+        tasks.spawn("definitions", crate::custom::keeper::keep(handle.clone()));
         tasks.spawn("events expiry", expiry::expire_events(handle.core.clone()));
         if let Some(listener) = listener {
             handle.address = listener.local_addr().ok(); // only unbound sockets have none

@@ -7,6 +7,7 @@
 //! Upstream: pkg/registry/GROUP/RESOURCE/strategy.go.
 
 mod certificates;
+mod definitions;
 mod jobs;
 mod namespaces;
 mod nodes;
@@ -17,11 +18,9 @@ mod volumes;
 mod workloads;
 
 use api::FieldErrors;
-use api::apply::FieldSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::GroupResource;
 use crate::auth::UserInfo;
 
 /// Who writes, and when.
@@ -51,6 +50,9 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// Before it is decided what a DELETE means for the object: what holds it may be written into it.
+    fn prepare_delete(&self, _object: &mut Value, _now: Timestamp) {}
+
     fn validate_create(&self, _object: &Value, _errors: &mut FieldErrors) {}
 
     fn validate_update(&self, _object: &Value, _old: &Value, _errors: &mut FieldErrors) {}
@@ -65,6 +67,7 @@ pub trait Strategy: Send + Sync {
 /// Everything that has rules of its own.
 pub static ALL: &[&dyn Strategy] = &[
     &certificates::Requests,
+    &definitions::Definitions,
     &jobs::Jobs,
     &namespaces::Namespaces,
     &nodes::Nodes,
@@ -74,21 +77,6 @@ pub static ALL: &[&dyn Strategy] = &[
     &volumes::Claims,
     &workloads::Deployments,
 ];
-
-/// Fields that a write of `subresource` (empty for the object itself) cannot change, and so does not own.
-///
-/// Upstream: `GetResetFields` of the strategies.
-pub fn reset_fields(resource: &GroupResource, has_status: bool, subresource: &str) -> FieldSet {
-    let fields: &[&str] = match (resource.resource.as_str(), subresource) {
-        ("pods", "status") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
-        ("deployments", "status") => &["spec", "metadata.labels"],
-        ("certificatesigningrequests", "approval") => &["spec", "status.certificate"],
-        (_, "status") => &["spec"],
-        _ if has_status => &["status"],
-        _ => &[],
-    };
-    FieldSet::of_fields(fields)
-}
 
 struct Plain;
 

@@ -29,6 +29,8 @@ pub enum Generation {
     Spec,
     /// A change of anything but metadata and status.
     Content,
+    /// A change of anything but metadata.
+    Everything,
 }
 
 const CONDITIONAL: &Names = &[

@@ -37,6 +37,9 @@ pub async fn object(
     options: &WriteOptions,
 ) -> Result<(Value, Vec<String>)> {
     let encoding = media::content_encoding(&call.headers)?;
+    if encoding == media::Encoding::Protobuf && codec.as_custom().is_some() {
+        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML]));
+    }
     let bytes = read(body, call.core.config.max_body_bytes).await?;
     codec.decode(&bytes, encoding, options.validation)
 }

@@ -56,7 +56,8 @@ impl Call {
     }
 
     pub fn accepted(&self) -> Result<Accepted> {
-        media::accept(&self.headers, Forms::All)
+        let forms = if self.served.custom.is_some() { Forms::Custom } else { Forms::All };
+        media::accept(&self.headers, forms)
     }
 
     /// How the answer is to look.
@@ -69,13 +70,6 @@ impl Call {
             pretty: media::wants_pretty(&self.headers, &self.query),
             now: self.core.clock.now(),
         })
-    }
-
-    /// apiVersion and kind of the subresource's own object, if this is about one that has its own.
-    pub fn scale_kind(&self) -> Option<(String, String)> {
-        let subresource = self.served.subresource(&self.info.subresource)?;
-        (subresource.name == "scale")
-            .then(|| (api::api_version(&subresource.group, &subresource.version), subresource.kind.clone()))
     }
 
     pub fn writer(&self) -> Writer<'_> {

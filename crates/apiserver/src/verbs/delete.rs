@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::call::respond;
 use super::list_options::ListOptions;
-use super::ownership::Ownership;
 use super::write::Write;
 use super::{Call, WriteOptions, body, list};
 use crate::admission::Operation;
@@ -81,7 +80,8 @@ pub async fn serve_collection(call: &Call, request_body: Body) -> Result<Respons
         .buffer_unordered(WORKERS)
         .try_collect::<Vec<()>>()
         .await?;
-    Ok(respond(StatusCode::OK, call.view()?.list(&page.entries, &page.meta)?, &[]))
+    let entries = call.served.seen(page.entries).await?;
+    Ok(respond(StatusCode::OK, call.view()?.list(&entries, &page.meta)?, &[]))
 }
 
 /// What became of an object.
@@ -117,7 +117,9 @@ impl Deletion<'_> {
     /// The inner error is the newer state.
     async fn attempt(&self, current: &Current, name: &str) -> Result<Result<Deleted, Option<Current>>> {
         let (storage, now) = (self.storage, self.call.core.clock.now());
-        let plan = deletion::plan(storage, &current.value, self.options, now)?;
+        let mut doomed = current.value.clone();
+        storage.strategy.prepare_delete(&mut doomed, now);
+        let plan = deletion::plan(storage, &doomed, self.options, now)?;
         self.admit(current, name).await?;
         if self.options.dry_run {
             return Ok(Ok(match plan {
@@ -144,9 +146,7 @@ impl Deletion<'_> {
 
     async fn admit(&self, current: &Current, name: &str) -> Result<()> {
         let options = WriteOptions::dry(self.options.dry_run);
-        let ownership = Ownership::new(self.call, &options);
-        let write =
-            Write { call: self.call, storage: self.storage, options: &options, subresource: "", ownership };
+        let write = Write { call: self.call, storage: self.storage, options: &options, subresource: "" };
         let mut request = write.admission(Operation::Delete, None, Some(current.value.clone()));
         request.name = name.to_string();
         request.options = self.raw.clone();

@@ -25,6 +25,8 @@ pub async fn serve(call: &Call) -> Result<Response> {
     }
     let entry = storage.cache.get(call.namespace(), call.name());
     let entry = entry.ok_or_else(|| ApiError::not_found(&call.resource(), call.name()))?;
+    let entry = call.served.seen(vec![entry]).await?.pop();
+    let entry = entry.ok_or_else(|| ApiError::not_found(&call.resource(), call.name()))?;
     Ok(respond(StatusCode::OK, view.entry(&entry)?, &[]))
 }
 

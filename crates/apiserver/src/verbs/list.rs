@@ -29,7 +29,8 @@ pub async fn serve(call: &Call) -> Result<Response> {
     let storage = call.storage()?;
     let view = call.view()?;
     let options = ListOptions::parse(&call.query)?;
-    let page = page(call, storage, &options).await?;
+    let mut page = page(call, storage, &options).await?;
+    page.entries = call.served.seen(page.entries).await?;
     if page.entries.len() < LARGE || !view.is_plain_json() {
         return Ok(respond(StatusCode::OK, view.list(&page.entries, &page.meta)?, &[]));
     }

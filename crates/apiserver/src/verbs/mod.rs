@@ -2,7 +2,6 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/handlers.
 
-mod apply;
 mod body;
 mod call;
 pub mod continue_token;
@@ -11,7 +10,6 @@ mod delete;
 mod get;
 mod list;
 pub mod list_options;
-mod ownership;
 mod patch;
 mod subresources;
 mod update;
@@ -39,6 +37,9 @@ const DEPRECATED: [(&str, &str, &str); 2] = [
 /// Whatever the client has to read.
 pub async fn serve(call: &Call, body: Body) -> Result<Response> {
     let mut response = answer(call, body).await?;
+    if let Some(warning) = call.served.custom.as_ref().and_then(|kind| kind.version().deprecation.as_ref()) {
+        call::warn(&mut response, warning);
+    }
     let (group, resource) = (call.served.group.as_str(), call.served.resource.as_str());
     if let Some((.., text)) = DEPRECATED.iter().find(|(g, r, _)| (*g, *r) == (group, resource)) {
         call::warn(&mut response, text);
@@ -59,6 +60,10 @@ async fn answer(call: &Call, body: Body) -> Result<Response> {
         "get" => get::serve(call).await,
         "list" => list::serve(call).await,
         "watch" => watch::serve(call).await,
+        "create" if call.served.custom.as_ref().is_some_and(|kind| kind.definition.terminating) => {
+            let why = "create not allowed while custom resource definition is terminating";
+            Err(ApiError::new(405, "MethodNotAllowed", why))
+        }
         "create" => create::serve(call, body).await,
         "update" => update::serve(call, body).await,
         "patch" => patch::serve(call, body).await,

@@ -4,6 +4,7 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/handlers/watch.go, apiserver/pkg/storage/cacher.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,7 +15,7 @@ use stdx::{Clock, Shutdown};
 use super::Call;
 use super::get::wait_for;
 use super::list_options::ListOptions;
-use crate::cache::{Lost, Selection, Snapshot, Watcher};
+use crate::cache::{Change, Entry, EventType, Lost, Selection, Snapshot, Watcher};
 use crate::encode::View;
 use crate::error::{ApiError, Result};
 use crate::{BoxError, Response, body};
@@ -33,7 +34,7 @@ pub async fn serve(call: &Call) -> Result<Response> {
     let stream = match begin(call, &options, selection).await? {
         Start::Watching(begun) => {
             let (snapshot, watcher) = *begun;
-            let watching = Watching::new(call, &options, view, snapshot, watcher)?;
+            let watching = Watching::new(call, &options, view, snapshot, watcher).await?;
             body::stream(watching.into_stream())
         }
         Start::TooOld(error) => {
@@ -93,7 +94,7 @@ struct Watching {
 }
 
 impl Watching {
-    fn new(
+    async fn new(
         call: &Call,
         options: &ListOptions,
         view: View,
@@ -120,13 +121,13 @@ impl Watching {
             over: false,
         };
         if let Some(snapshot) = snapshot {
-            watching.add_snapshot(&snapshot, options.send_initial_events == Some(true))?;
+            watching.add_snapshot(snapshot, options.send_initial_events == Some(true)).await?;
         }
         Ok(watching)
     }
 
-    fn add_snapshot(&mut self, snapshot: &Snapshot, asked: bool) -> Result<()> {
-        for entry in &snapshot.entries {
+    async fn add_snapshot(&mut self, snapshot: Snapshot, asked: bool) -> Result<()> {
+        for entry in &self.view.served.seen(snapshot.entries).await? {
             let frame = self.view.added_frame(entry)?;
             self.pending.extend_from_slice(&frame);
         }
@@ -162,14 +163,18 @@ impl Watching {
         let now = self.clock.monotonic();
         let wake = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
         tokio::select! {
-            () = self.watcher.changed() => { self.add_changes(); }
-            () = self.clock.sleep(wake.saturating_sub(now)) => self.on_time(),
-            () = self.shutdown.wait() => self.over = true,
+            () = self.watcher.changed() => {}
+            () = self.clock.sleep(wake.saturating_sub(now)) => return self.on_time().await,
+            () = self.shutdown.wait() => {
+                self.over = true;
+                return;
+            }
         }
+        self.add_changes().await;
     }
 
     /// Adds what the watcher has not looked at. Some(revision) if that was everything up to there.
-    fn add_changes(&mut self) -> Option<u64> {
+    async fn add_changes(&mut self) -> Option<u64> {
         let taken = match self.watcher.take() {
             Ok(taken) => taken,
             Err(Lost) => {
@@ -178,7 +183,7 @@ impl Watching {
             }
         };
         for (change, event, entry) in taken.seen {
-            match self.view.frame(&change, event, &entry) {
+            match self.frame(&change, event, entry).await {
                 Ok(frame) => self.pending.extend_from_slice(&frame),
                 Err(error) => {
                     self.fail(&error);
@@ -190,25 +195,36 @@ impl Watching {
         taken.complete
     }
 
+    /// The frame of a change; what others have encoded is not converted again.
+    async fn frame(&self, change: &Change, event: EventType, entry: Arc<Entry>) -> Result<Bytes> {
+        if self.view.has_frame(change, event) {
+            return self.view.frame(change, event, &entry);
+        }
+        match self.view.served.seen(vec![entry]).await?.first() {
+            Some(entry) => self.view.frame(change, event, entry),
+            None => Ok(Bytes::new()), // one goes in, one comes out
+        }
+    }
+
     fn fail(&mut self, error: &ApiError) {
         self.pending.extend_from_slice(&self.view.error_frame(error));
         self.failed = true;
         self.over = true;
     }
 
-    fn on_time(&mut self) {
+    async fn on_time(&mut self) {
         let now = self.clock.monotonic();
         self.over = now >= self.ends_at;
         self.bookmark_at = now + BOOKMARK_EVERY;
         if self.bookmarks {
-            self.add_bookmark();
+            self.add_bookmark().await;
         }
     }
 
     /// Everything up to the bookmark's revision has been added before it.
-    fn add_bookmark(&mut self) {
+    async fn add_bookmark(&mut self) {
         while !self.failed {
-            let Some(complete) = self.add_changes() else { continue };
+            let Some(complete) = self.add_changes().await else { continue };
             if complete > self.told {
                 match self.view.bookmark_frame(complete, false) {
                     Ok(frame) => self.pending.extend_from_slice(&frame),

@@ -1,7 +1,7 @@
 //! The API as clients see it, against a whole server in this process.
 
-mod apply;
 mod bad_input;
+mod custom;
 mod deletion;
 mod discovery;
 mod in_process;

@@ -31,8 +31,8 @@ pub async fn bind(call: &Call, name: &str, binding: &Value, options: &WriteOptio
     let node = binding["target"]["name"].as_str().unwrap_or("").to_string();
     check(binding, &node)?;
     let now = call.core.clock.now();
-    rewrite(pods, call.namespace(), name, options.dry_run, |pod| {
-        check_uid(pods, object::meta(binding, "uid"), pod)?;
+    rewrite(&pods, call.namespace(), name, options.dry_run, |pod| {
+        check_uid(&pods, object::meta(binding, "uid"), pod)?;
         assign(pod, &node, binding, now)
     })
     .await?;

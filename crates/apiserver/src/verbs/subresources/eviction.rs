@@ -62,7 +62,7 @@ async fn ask_budget(call: &Call, pod: &Value, dry_run: bool) -> Result<()> {
         ));
     };
     let (pod_name, now) = (object::name(pod).to_string(), object::time(call.core.clock.now()));
-    rewrite(budgets, call.namespace(), object::name(budget), dry_run, |budget| {
+    rewrite(&budgets, call.namespace(), object::name(budget), dry_run, |budget| {
         spend(budget, &pod_name, &now)
     })
     .await?;

@@ -6,10 +6,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::own_object;
+use crate::custom::Scale;
+use crate::custom::definition::{set_at, value_at};
 use crate::error::{ApiError, Result};
 use crate::registry::before::Part;
 use crate::registry::{Codec, Storage};
-use crate::verbs::apply::Configuration;
 use crate::verbs::patch::Patch;
 use crate::verbs::write::{Change, Write};
 use crate::verbs::{Call, WriteOptions};
@@ -26,33 +27,15 @@ pub async fn serve(call: &Call, request_body: Body) -> Result<Response> {
             let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
             let (mut scale, warnings) = own_object(call, request_body, &options).await?;
             call.check_place(&mut scale)?;
-            change(call, &options, &Put { scale }, &warnings).await
+            change(call, &options, &Put { storage, scale }, &warnings).await
         }
         _ => {
-            let (patch, options) = Patch::read(call, request_body).await?;
-            if let Some(configuration) = patch.configuration(call, &options)? {
-                return apply(call, &options, &configuration).await;
-            }
+            let options = WriteOptions::parse(&call.query, "PatchOptions")?;
+            let patch = Patch::read(call, request_body, &options).await?;
             let scaled = ScalePatch { storage, codec: codec(), patch: &patch };
             change(call, &options, &scaled, &patch.warnings()).await
         }
     }
-}
-
-/// Applies the replicas of a Scale to its workload.
-async fn apply(call: &Call, options: &WriteOptions, scale: &Configuration) -> Result<Response> {
-    let workload = scale.with(|scale| {
-        let mut metadata = json!({});
-        object::carry_over(&mut metadata, &scale["metadata"], &["name", "namespace", "uid", "resourceVersion"]);
-        let mut spec = json!({});
-        object::carry_over(&mut spec, &scale["spec"], &["replicas"]);
-        json!({
-            "apiVersion": call.served.api_version(), "kind": call.served.kind, "metadata": metadata, "spec": spec,
-        })
-    });
-    let write = Write::new(call, options)?;
-    let outcome = write.update(Part::Main, &write.applying(&workload)).await?;
-    call.answer_plain(StatusCode::OK, &scale_of(write.storage, &outcome.object), &scale.warnings)
 }
 
 fn codec() -> Codec {
@@ -73,6 +56,9 @@ async fn change(
 /// The Scale of a workload.
 fn scale_of(storage: &Storage, workload: &Value) -> Value {
     let meta = &workload["metadata"];
+    if let Some(paths) = custom(storage) {
+        return custom_scale(paths, workload);
+    }
     let selector = &workload["spec"]["selector"];
     let selector = match storage.resource.resource.as_str() {
         // A plain map of labels.
@@ -91,6 +77,26 @@ fn scale_of(storage: &Storage, workload: &Value) -> Value {
         "spec": {"replicas": workload["spec"]["replicas"].as_i64().unwrap_or(0)},
         "status": {"replicas": workload["status"]["replicas"].as_i64().unwrap_or(0), "selector": text},
     })
+}
+
+fn custom(storage: &Storage) -> Option<&Scale> {
+    storage.codec.as_custom()?.version().scale.as_ref()
+}
+
+/// The Scale of a custom object, whose definition says where its numbers are.
+fn custom_scale(paths: &Scale, object: &Value) -> Value {
+    let count = |path: &[String]| value_at(object, path).and_then(Value::as_i64).unwrap_or(0);
+    let mut metadata = json!({});
+    let fields = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
+    object::carry_over(&mut metadata, &object["metadata"], &fields);
+    let mut scale = json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": count(&paths.spec)}, "status": {"replicas": count(&paths.status)},
+    });
+    if let Some(selector) = paths.selector.as_ref().and_then(|path| value_at(object, path)) {
+        scale["status"]["selector"] = selector.clone();
+    }
+    scale
 }
 
 /// A selector as `--selector` takes it.
@@ -115,7 +121,7 @@ fn selector_text(selector: &Value) -> String {
 }
 
 /// The workload with the replicas and the identity that the Scale asks for.
-fn scaled(workload: &Value, scale: &Value) -> Result<Value> {
+fn scaled(paths: Option<&Scale>, workload: &Value, scale: &Value) -> Result<Value> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let message = format!("Invalid value: {replicas}: must be greater than or equal to 0");
@@ -123,7 +129,10 @@ fn scaled(workload: &Value, scale: &Value) -> Result<Value> {
         return Err(ApiError::invalid("autoscaling", "Scale", object::name(workload), &[problem]));
     }
     let mut wanted = workload.clone();
-    wanted["spec"]["replicas"] = json!(replicas);
+    match paths {
+        Some(paths) => set_at(&mut wanted, &paths.spec, json!(replicas)),
+        None => wanted["spec"]["replicas"] = json!(replicas),
+    }
     for field in ["resourceVersion", "uid"] {
         let asked = object::meta(scale, field);
         if !asked.is_empty() {
@@ -133,13 +142,14 @@ fn scaled(workload: &Value, scale: &Value) -> Result<Value> {
     Ok(wanted)
 }
 
-struct Put {
+struct Put<'a> {
+    storage: &'a Storage,
     scale: Value,
 }
 
-impl Change for Put {
+impl Change for Put<'_> {
     fn apply(&self, old: &Value) -> Result<Value> {
-        scaled(old, &self.scale)
+        scaled(custom(self.storage), old, &self.scale)
     }
 }
 
@@ -152,6 +162,6 @@ struct ScalePatch<'a> {
 impl Change for ScalePatch<'_> {
     fn apply(&self, old: &Value) -> Result<Value> {
         let scale = self.patch.apply(&self.codec, scale_of(self.storage, old))?;
-        scaled(old, &scale)
+        scaled(custom(self.storage), old, &scale)
     }
 }
