@@ -6,15 +6,22 @@
 //! Reading order: [`manager`], then the pieces that all share ([`context`], [`selector`], [`pods`], [`owners`],
 //! [`slow_start`]), then one module per controller.
 
+mod certificates;
 mod context;
+mod cronjob;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod freshness;
 mod garbage_collector;
+mod job;
 mod manager;
 mod namespace;
+mod node_ipam;
 mod node_lifecycle;
 mod owners;
+mod percent;
+mod pod_control;
 mod pod_gc;
 mod pods;
 mod replicaset;
@@ -24,6 +31,8 @@ mod service_account;
 mod service_pods;
 mod slow_start;
 mod taint_eviction;
+mod ttl_after_finished;
 
 pub use context::ClientFor;
 pub use manager::{Config, Manager};
+pub use node_ipam::{ClusterRanges, RangeError};

@@ -8,8 +8,9 @@ use stdx::{Clock, Shutdown, Tasks};
 
 use crate::context::{ClientFor, Context};
 use crate::{
-    deployment, endpoints, endpointslice, garbage_collector, namespace, node_lifecycle, pod_gc, replicaset,
-    root_ca, service_account, taint_eviction,
+    certificates, cronjob, deployment, endpoints, endpointslice, garbage_collector, job, namespace,
+    node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, taint_eviction,
+    ttl_after_finished,
 };
 
 /// How long tasks may take to end after a shutdown.
@@ -22,6 +23,10 @@ pub struct Config {
     pub client_for: ClientFor,
     /// The cluster's root certificate in PEM, published to every namespace.
     pub root_ca: String,
+    /// Signs certificate requests; none where another process does.
+    pub signer: Option<pki::Authority>,
+    /// Where nodes get their ranges of pod addresses from; none where they have their own.
+    pub cluster_ranges: Option<crate::ClusterRanges>,
     /// Who this is among several managers; none where there is only one, as in the all-in-one process.
     pub identity: Option<String>,
     pub clock: Clock,
@@ -81,6 +86,8 @@ impl Manager {
         let root = self.config.root_ca.clone();
         tasks.spawn("deployment", deployment::start(context("deployment-controller")));
         tasks.spawn("replicaset", replicaset::start(context("replicaset-controller")));
+        tasks.spawn("cronjob", cronjob::start(context("cronjob-controller")));
+        tasks.spawn("job", job::start(context("job-controller")));
         tasks.spawn("namespace", namespace::start(context("namespace-controller")));
         tasks.spawn("service-account", service_account::start(context("service-account-controller")));
         tasks.spawn("root-ca-publisher", root_ca::start(context("root-ca-cert-publisher"), root));
@@ -90,6 +97,16 @@ impl Manager {
         tasks.spawn("pod-gc", pod_gc::start(context("pod-garbage-collector")));
         tasks.spawn("node-lifecycle", node_lifecycle::start(context("node-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
+        tasks
+            .spawn("ttl-after-finished", ttl_after_finished::start(context("ttl-after-finished-controller")));
+        tasks.spawn("certificates", certificates::start(context("certificate-controller")));
+        if let Some(signer) = self.config.signer.clone() {
+            let context = context("certificate-controller");
+            tasks.spawn("csr-signer", certificates::start_signer(context, signer));
+        }
+        if let Some(ranges) = self.config.cluster_ranges.clone() {
+            tasks.spawn("node-ipam", node_ipam::start(context("node-controller"), ranges));
+        }
     }
 
     fn context(&self, hub: &Hub, name: &str) -> Context {

@@ -291,7 +291,7 @@ impl Reconciler {
         let pod = new_pod(set, spec);
         self.expectations.expect_creations(key, count);
         let about = reference(set);
-        let (created, error) = slow_start(count, || async {
+        let (created, error) = slow_start(count, |_| async {
             match api.create(&PostParams::default(), &pod).await {
                 Ok(pod) => {
                     let name = pod.metadata.name.unwrap_or_default();

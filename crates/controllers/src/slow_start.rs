@@ -4,22 +4,21 @@
 
 use futures::future::join_all;
 
-/// Calls `call` `count` times in batches of 1, 2, 4 … and stops after the first batch in which one failed.
+/// Calls `call` with 0 to `count` - 1 in batches of 1, 2, 4 … and stops after the first batch in which one failed.
 /// Gives how many succeeded, and the first error.
-pub(crate) async fn slow_start<E, F>(count: usize, call: impl Fn() -> F) -> (usize, Option<E>)
+pub(crate) async fn slow_start<E, F>(count: usize, call: impl Fn(usize) -> F) -> (usize, Option<E>)
 where
     F: Future<Output = Result<(), E>>,
 {
-    let (mut done, mut batch) = (0, 1);
-    while done < count {
-        let size = batch.min(count - done);
-        let results = join_all((0..size).map(|_| call())).await;
-        let failed = results.iter().filter(|result| result.is_err()).count();
-        done += size - failed;
+    let (mut tried, mut done, mut batch) = (0, 0, 1);
+    while tried < count {
+        let size = batch.min(count - tried);
+        let results = join_all((tried..tried + size).map(&call)).await;
+        done += results.iter().filter(|result| result.is_ok()).count();
         if let Some(error) = results.into_iter().find_map(Result::err) {
             return (done, Some(error));
         }
-        batch *= 2;
+        (tried, batch) = (tried + size, batch * 2);
     }
     (done, None)
 }
@@ -33,7 +32,7 @@ mod tests {
     #[tokio::test]
     async fn stops_after_the_first_batch_that_fails() {
         let calls = Cell::new(0);
-        let call = || {
+        let call = |_| {
             calls.set(calls.get() + 1);
             std::future::ready(if calls.get() == 3 { Err("full") } else { Ok(()) })
         };

@@ -241,6 +241,9 @@ impl Parts<'_> {
                 for_each.client(UserInfo::service_account("kube-system", name, ""))
             }),
             root_ca: pki.ca.certificate().to_owned(),
+            signer: Some(pki.ca.clone()),
+            // A range too small to share is the node's as it is.
+            cluster_ranges: controllers::ClusterRanges::parse(&self.options.pod_cidr).ok(),
             identity: None,
             clock: self.clock.clone(),
         };

@@ -15,7 +15,7 @@ use crate::{Profile, Purpose};
 /// Ten years, as kubeadm's.
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Clocks of other machines may run behind; upstream allows the same five minutes.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +169,7 @@ fn dns_name(name: &str) -> Result<SanType, IssueError> {
     }
 }
 
-fn since_epoch(at: Timestamp) -> Duration {
+pub(crate) fn since_epoch(at: Timestamp) -> Duration {
     Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0)) // before 1970 is as good as 1970
 }
 

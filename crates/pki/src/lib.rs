@@ -2,13 +2,14 @@
 //!
 //! Never talks to the network, never logs or prints a secret ([`Credential`]'s `Debug` hides its key), knows nothing
 //! of HTTP. Everything is ECDSA P-256. Reading order: [`authority`] (a CA and what it issues), [`profile`] (what each
-//! certificate says), [`ensure`] (the folder), [`service_account`] (token keys), [`kubeconfig`], [`file`].
+//! certificate says), [`request`] (what others ask for), [`ensure`] (the folder), [`service_account`] (token keys), [`kubeconfig`], [`file`].
 
 mod authority;
 mod ensure;
 mod file;
 pub mod kubeconfig;
 mod profile;
+mod request;
 mod service_account;
 
 pub use authority::{Authority, Credential, IssueError};
@@ -16,4 +17,5 @@ pub use ensure::{EnsureError, Pki, ensure};
 pub use file::{FileError, write_atomic};
 pub use kubeconfig::Kubeconfig;
 pub use profile::{Names, Profile, Purpose};
+pub use request::{CertificateRequest, RequestError, RequestedNames, SignError};
 pub use service_account::{KeyError, SigningKey, VerifyingKey};

@@ -26,7 +26,7 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Names the revision of a template. Differs: upstream hashes Go's print of the struct, which no other language
 /// gives; the hash only has to be stable.
-pub(super) fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+pub(crate) fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
     let mut bytes = serde_json::to_vec(template).expect("a template has string keys and serializes");
     if let Some(collisions) = collisions {
         bytes.extend(collisions.to_le_bytes());

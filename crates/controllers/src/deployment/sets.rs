@@ -87,16 +87,7 @@ pub(super) fn fence(deployment: &Deployment) -> Fence {
 }
 
 fn scaled(value: Option<&IntOrString>, of: i32, up: bool) -> i32 {
-    match value {
-        None => 0,
-        Some(IntOrString::Int(number)) => *number,
-        Some(IntOrString::String(percent)) => {
-            // Validation lets only percentages in.
-            let percent: i64 = percent.trim_end_matches('%').parse().unwrap_or(0);
-            let product = percent * i64::from(of);
-            (if up { (product + 99) / 100 } else { product / 100 }) as i32
-        }
-    }
+    value.map_or(0, |value| crate::percent::scaled(value, of, up))
 }
 
 #[cfg(test)]
