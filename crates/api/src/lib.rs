@@ -6,6 +6,7 @@
 
 mod access;
 
+pub mod apply;
 pub mod codec;
 pub mod custom;
 pub mod defaults;

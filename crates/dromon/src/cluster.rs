@@ -15,6 +15,7 @@ use stdx::{Clock, Random, Shutdown, Tasks, error_chain};
 use tokio::sync::mpsc;
 
 use crate::cli::Up;
+use crate::dns_server;
 use crate::layout::Layout;
 use crate::node;
 use crate::progress::Progress;
@@ -114,7 +115,9 @@ impl Cluster {
         progress.done("controllers and scheduler");
         parts.runtime().await?;
         progress.done("container runtime and pod network");
-        parts.kubelet(&server);
+        let names = parts.dns(&server).await?;
+        progress.done(&dns_server::describe(names));
+        parts.kubelet(&server, names);
         Ok(Self { server, engine, tasks, failures: tokio::sync::Mutex::new(failures) })
     }
 
@@ -287,7 +290,26 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn kubelet(&self, server: &apiserver::Handle) {
+    /// Answers names on this node; tells where, if it can.
+    async fn dns(&self, server: &apiserver::Handle) -> Result<Option<IpAddr>> {
+        dns::ensure(server.client(UserInfo::apiserver()), dns_server::SERVICE)
+            .await
+            .context("cannot make the Service of the cluster's DNS")?;
+        let Some(bound) = dns_server::bind(self.layout, &self.options.pod_cidr).await else {
+            return Ok(None);
+        };
+        let address = bound.address();
+        let client = server.client(UserInfo::node(&node::name()));
+        let (clock, random) = (self.clock.clone(), self.random.clone());
+        let (part, shutdown) = (dns_server::server(client, clock, random), self.shutdown.clone());
+        self.vital("DNS server", async move {
+            part.run(bound, shutdown).await;
+            Ok(())
+        });
+        Ok(Some(address))
+    }
+
+    fn kubelet(&self, server: &apiserver::Handle, names: Option<IpAddr>) {
         let (layout, name) = (self.layout, node::name());
         let pki = layout.pki();
         let tls = kubelet::Tls {
@@ -308,6 +330,7 @@ impl Parts<'_> {
         config.bind = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.options.kubelet_port);
         config.manifests = Some(layout.manifests());
         config.pod_cidr = Some(self.options.pod_cidr.clone());
+        config.cluster_dns = names.into_iter().collect();
         config.cgroup_root = layout.cgroup();
         config.clock = self.clock.clone();
         config.random = self.random.clone();

@@ -48,6 +48,7 @@ pub fn reset(data_dir: &Path, yes: bool) -> Result<()> {
     }
     down(data_dir)?;
     network::Bridge::teardown(&network_config(&layout)).context("cannot remove the pod network")?;
+    crate::dns_server::give_back(&layout)?;
     unmount_below(layout.root())?;
     runtime::remove_cgroups(&layout.cgroup()).context("cannot remove the cgroups")?;
     match fs::remove_dir_all(layout.root()) {

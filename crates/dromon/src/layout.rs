@@ -85,6 +85,11 @@ impl Layout {
         self.root.join("run")
     }
 
+    /// Noted while the loopback device has an address of ours.
+    pub fn dns_address(&self) -> PathBuf {
+        self.run().join("dns.address")
+    }
+
     pub fn cri_socket(&self) -> PathBuf {
         self.run().join("cri.sock")
     }

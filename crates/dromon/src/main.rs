@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod demo;
 mod detach;
+mod dns_server;
 mod down;
 mod image;
 mod layout;

@@ -76,7 +76,7 @@ fn fits(resource: &str, requested: i128, used: i128, capacity: i128) -> Result<(
 }
 
 /// Thousandths that a pod asks for: its containers together, or its largest init container.
-fn total(pod: &Pod, resource: &str) -> i128 {
+pub(crate) fn total(pod: &Pod, resource: &str) -> i128 {
     let main: i128 = pods::containers(pod).iter().map(|c| request(c, resource)).sum();
     let (mut sidecars, mut most) = (0, 0);
     for container in pods::init_containers(pod) {

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use crate::config::Config;
 use crate::env::fields::NodeFields;
 use crate::node::capacity::Capacity;
+use crate::pod::allocation::Budget;
 use crate::pods;
 use crate::runtime::Cri;
 use crate::status_manager::Statuses;
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     pub services: Store<Service>,
     pub node: Store<Node>,
     pub statuses: Statuses,
+    pub budget: Budget,
     pub capacity: Capacity,
     /// The runtime's name, known once it answered.
     pub runtime_name: OnceCell<String>,

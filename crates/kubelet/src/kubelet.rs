@@ -7,17 +7,20 @@ use std::time::Duration;
 use client::{Hub, Recorder};
 use k8s_openapi::api::core::v1::Pod;
 use stdx::{Shutdown, Tasks, error_chain};
+use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::context::Context;
 use crate::node::capacity::Capacity;
 use crate::objects::{Notify, Objects};
+use crate::pod::allocation::Budget;
 use crate::pod_manager::{self, Workers};
+use crate::pods::Uid;
 use crate::runtime::Cri;
 use crate::status_manager::Statuses;
 use crate::tokens::Tokens;
 use crate::volumes::set_up::Volumes;
-use crate::{images, logs, node, orphans, server};
+use crate::{images, logs, node, orphans, server, static_pods};
 
 /// Images are looked after this often.
 const IMAGES_EVERY: Duration = Duration::from_secs(300);
@@ -87,7 +90,7 @@ fn context(config: Config, workers: &Workers, tasks: &Tasks, shutdown: &Shutdown
             clock.clone(),
             tasks.clone(),
             shutdown.clone(),
-            notify,
+            notify.clone(),
         ),
         tokens: Tokens::new(client.clone(), clock.clone()),
     };
@@ -101,6 +104,7 @@ fn context(config: Config, workers: &Workers, tasks: &Tasks, shutdown: &Shutdown
         services: hub.store(),
         node: hub.selected(format!("metadata.name={}", config.node_name)),
         statuses: Statuses::new(client, clock, tasks.clone(), shutdown.clone()),
+        budget: Budget::new(notify),
         capacity: Capacity::measure(&config.root),
         runtime_name: tokio::sync::OnceCell::new(),
         config,
@@ -121,15 +125,23 @@ fn start(context: &Arc<Context>, workers: &Workers, tasks: &Tasks, shutdown: &Sh
     let of = |context: &Arc<Context>| context.clone();
     spawn("node status", Box::pin(node::status::run(of(context))));
     spawn("node lease", Box::pin(node::lease::run(of(context))));
-    spawn("pods", Box::pin(pods(of(context), workers.clone())));
+    let (known, first) = oneshot::channel();
+    spawn("static pods", Box::pin(static_pods::run(of(context), workers.clone(), known)));
+    spawn("pods", Box::pin(pods(of(context), workers.clone(), first)));
     spawn("runtime events", Box::pin(pod_manager::follow_runtime(of(context), workers.clone())));
     spawn("log rotation", Box::pin(rotate(of(context))));
     spawn("image collection", Box::pin(collect_images(of(context))));
 }
 
-async fn pods(context: Arc<Context>, workers: Workers) {
+async fn pods(context: Arc<Context>, workers: Workers, first: oneshot::Receiver<Vec<Uid>>) {
     tell_pod_cidr(&context).await;
-    tokio::join!(orphans::clean_up(&context, &[]), pod_manager::follow_pods(context.clone(), workers));
+    let orphans = async {
+        // Without word of the manifests nothing is known to be an orphan.
+        if let Ok(kept) = first.await {
+            orphans::clean_up(&context, &kept).await;
+        }
+    };
+    tokio::join!(orphans, pod_manager::follow_pods(context.clone(), workers));
 }
 
 /// A runtime that brings its own network configuration may refuse this; pods then show what is missing.

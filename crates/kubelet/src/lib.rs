@@ -2,7 +2,7 @@
 //!
 //! Never relists on a timer, never speaks to a container but through the CRI, never decides where a pod runs.
 //! Reading order: [`config`], [`context`], [`pods`], [`runtime`], [`pod`], [`volumes`], [`env`], [`images`], [`probes`],
-//! [`status_manager`], [`pod_manager`], [`node`], [`logs`], [`server`].
+//! [`status_manager`], [`pod_manager`], [`static_pods`], [`node`], [`logs`], [`server`].
 
 mod admission;
 mod config;
@@ -22,11 +22,13 @@ mod probes;
 mod quantity;
 mod runtime;
 mod server;
+mod static_pods;
 mod status_manager;
 #[cfg(test)]
 mod testing;
 mod tokens;
 mod volumes;
+mod watch;
 
 pub use config::{Config, Reserved, Tls};
 pub use kubelet::{Error, Kubelet};

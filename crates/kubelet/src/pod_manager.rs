@@ -12,6 +12,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use stdx::{Backoff, error_chain};
+use tokio::sync::Notify;
 
 use crate::admission;
 use crate::context::Context;
@@ -21,7 +22,14 @@ use crate::runtime::labels;
 
 /// The workers by pod; shared with the HTTPS server, which looks up containers.
 #[derive(Clone, Default)]
-pub(crate) struct Workers(Arc<Mutex<HashMap<Uid, Entry>>>);
+pub(crate) struct Workers(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    entries: Mutex<HashMap<Uid, Entry>>,
+    /// Told whenever a worker has ended.
+    ended: Arc<Notify>,
+}
 
 struct Entry {
     handle: Handle,
@@ -30,11 +38,11 @@ struct Entry {
 
 impl Workers {
     pub fn handle(&self, uid: &str) -> Option<Handle> {
-        self.0.lock().get(uid).map(|entry| entry.handle.clone())
+        self.0.entries.lock().get(uid).map(|entry| entry.handle.clone())
     }
 
     pub fn pods(&self) -> Vec<Arc<Pod>> {
-        self.0.lock().values().map(|entry| entry.pod.clone()).collect()
+        self.0.entries.lock().values().map(|entry| entry.pod.clone()).collect()
     }
 
     pub fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
@@ -53,22 +61,37 @@ impl Workers {
         self.send(uid, Event::Look);
     }
 
+    /// Those whose pods come from manifests.
+    pub fn static_pods(&self) -> Vec<Arc<Pod>> {
+        self.pods().into_iter().filter(|pod| pods::is_static(pod)).collect()
+    }
+
+    /// What a pod was made from is gone: its worker leaves nothing of it.
+    pub fn end(&self, uid: &str) {
+        self.send(uid, Event::Gone);
+    }
+
+    pub fn ended(&self) -> Arc<Notify> {
+        self.0.ended.clone()
+    }
+
     fn look_all(&self) {
-        for entry in self.0.lock().values() {
+        for entry in self.0.entries.lock().values() {
             // Its worker has just ended: nothing to look at.
             let _ = entry.handle.events.send(Event::Look);
         }
     }
 
     fn send(&self, uid: &str, event: Event) {
-        if let Some(entry) = self.0.lock().get(uid) {
+        if let Some(entry) = self.0.entries.lock().get(uid) {
             // Its worker has just ended: nothing to tell.
             let _ = entry.handle.events.send(event);
         }
     }
 
     fn forget(&self, uid: &str) {
-        self.0.lock().remove(uid);
+        self.0.entries.lock().remove(uid);
+        self.0.ended.notify_one();
     }
 }
 
@@ -91,7 +114,7 @@ pub(crate) async fn follow_pods(context: Arc<Context>, workers: Workers) {
 pub(crate) fn apply(context: &Arc<Context>, workers: &Workers, pod: Arc<Pod>) {
     let uid = pods::uid(&pod).to_owned();
     let known = {
-        let mut entries = workers.0.lock();
+        let mut entries = workers.0.entries.lock();
         match entries.get_mut(&uid) {
             Some(entry) => {
                 entry.pod = pod.clone();
@@ -117,11 +140,14 @@ fn start(context: &Arc<Context>, workers: &Workers, uid: Uid, pod: Arc<Pod>) {
         // The worker has just been made and listens.
         let _ = handle.events.send(Event::Reject(verdict));
     }
-    workers.0.lock().insert(uid.clone(), Entry { handle, pod });
-    let (workers, span_uid) = (workers.clone(), uid.clone());
+    workers.0.entries.lock().insert(uid.clone(), Entry { handle, pod: pod.clone() });
+    let (workers, statuses, is_static) = (workers.clone(), context.statuses.clone(), pods::is_static(&pod));
     context.tasks.spawn("pod worker", async move {
         worker.run().await;
-        tracing::debug!(uid = span_uid, "pod worker ended");
+        tracing::debug!(uid, "pod worker ended");
+        if is_static {
+            statuses.forget(&uid);
+        }
         workers.forget(&uid);
     });
 }

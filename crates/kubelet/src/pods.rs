@@ -9,6 +9,10 @@ use kube::Resource;
 /// Marks the API object that mirrors a static pod.
 pub(crate) const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// A static pod's identity, which its mirror names.
+pub(crate) const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+
 /// A pod's UID; the key of everything that the kubelet keeps about it.
 pub(crate) type Uid = String;
 
@@ -67,6 +71,11 @@ pub(crate) fn host_network(pod: &Pod) -> bool {
 
 pub(crate) fn is_mirror(pod: &Pod) -> bool {
     annotations(pod).contains_key(CONFIG_MIRROR)
+}
+
+/// From a manifest of this node, not from the API.
+pub(crate) fn is_static(pod: &Pod) -> bool {
+    annotations(pod).get(CONFIG_SOURCE).is_some_and(|source| source != "api") && !is_mirror(pod)
 }
 
 pub(crate) fn deletion_requested(pod: &Pod) -> Option<Timestamp> {

@@ -35,6 +35,27 @@ struct Entry {
     version: u64,
     next: Option<Wanted>,
     writing: bool,
+    /// For a static pod: whose status is written in its place, once it is there.
+    mirror: Option<Uid>,
+    /// For a static pod: what a new mirror is told.
+    pod: Option<Arc<Pod>>,
+}
+
+impl Entry {
+    /// The UID that a write is for; `None` while a static pod has no mirror.
+    fn target(&self) -> Option<Uid> {
+        match &self.pod {
+            Some(_) => self.mirror.clone(),
+            None => self.next.as_ref().map(|wanted| pods::uid(&wanted.pod).to_owned()),
+        }
+    }
+}
+
+/// One write on its way.
+struct Write {
+    wanted: Wanted,
+    base: Option<PodStatus>,
+    target: Uid,
 }
 
 struct Wanted {
@@ -72,9 +93,35 @@ impl Statuses {
         let then =
             entry.next.as_ref().map_or(then, |n| if n.then == Then::Delete { Then::Delete } else { then });
         entry.next = Some(Wanted { pod: pod.clone(), status, then });
-        if !std::mem::replace(&mut entry.writing, true) {
+        if pods::is_static(pod) {
+            entry.pod = Some(pod.clone());
+        }
+        self.start(uid, entry);
+    }
+
+    fn start(&self, uid: Uid, entry: &mut Entry) {
+        if entry.target().is_some() && !std::mem::replace(&mut entry.writing, true) {
             let writer = self.clone();
             self.0.tasks.spawn("pod status", async move { writer.write_until_done(uid).await });
+        }
+    }
+
+    /// A static pod's mirror is there, is another one, or is gone. A new one is told everything.
+    pub fn mirrored(&self, uid: &str, mirror: Option<&Pod>) {
+        let mut entries = self.0.entries.lock();
+        let entry = entries.entry(uid.to_owned()).or_default();
+        let target = mirror.map(|mirror| pods::uid(mirror).to_owned());
+        if entry.mirror == target {
+            return;
+        }
+        entry.mirror = target;
+        let Some(mirror) = mirror else { return };
+        let last = std::mem::replace(&mut entry.written, mirror.status.clone());
+        if let (None, Some(pod), Some(status)) = (&entry.next, &entry.pod, last) {
+            entry.next = Some(Wanted { pod: pod.clone(), status, then: Then::Keep });
+        }
+        if entry.next.is_some() {
+            self.start(uid.to_owned(), entry);
         }
     }
 
@@ -102,18 +149,18 @@ impl Statuses {
 
     async fn write_until_done(&self, uid: Uid) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-        while let Some((wanted, written)) = self.take(&uid) {
+        while let Some(write) = self.take(&uid) {
             tokio::select! {
                 () = self.0.shutdown.wait() => return,
-                result = self.write(&wanted, written) => match result {
+                result = self.write(&write) => match result {
                     Ok(version) => {
                         backoff.reset();
-                        self.remember(&uid, wanted.status, version);
+                        self.remember(&uid, write, version);
                         continue;
                     }
                     Err(error) => {
-                        tracing::warn!(pod = %pods::described(&wanted.pod), error = error_chain(&error), "pod status not written");
-                        self.put_back(&uid, wanted);
+                        tracing::warn!(pod = %pods::described(&write.wanted.pod), error = error_chain(&error), "pod status not written");
+                        self.put_back(&uid, write.wanted);
                     }
                 }
             }
@@ -124,18 +171,24 @@ impl Statuses {
         }
     }
 
-    fn take(&self, uid: &Uid) -> Option<(Wanted, Option<PodStatus>)> {
+    fn take(&self, uid: &Uid) -> Option<Write> {
         let mut entries = self.0.entries.lock();
         let entry = entries.get_mut(uid)?;
-        let wanted = entry.next.take();
+        let target = entry.target();
+        let wanted = if target.is_some() { entry.next.take() } else { None };
         entry.writing = wanted.is_some();
-        Some((wanted?, entry.written.clone()))
+        Some(Write { wanted: wanted?, base: entry.written.clone(), target: target? })
     }
 
-    fn remember(&self, uid: &Uid, status: PodStatus, version: Option<u64>) {
+    fn remember(&self, uid: &Uid, write: Write, version: Option<u64>) {
         if let Some(entry) = self.0.entries.lock().get_mut(uid) {
+            if entry.pod.is_some() && entry.mirror.as_ref() != Some(&write.target) {
+                // Meanwhile another mirror came: it does not know this yet.
+                entry.next.get_or_insert(write.wanted);
+                return;
+            }
             entry.version = version.unwrap_or(entry.version);
-            entry.written = Some(status);
+            entry.written = Some(write.wanted.status);
         }
     }
 
@@ -151,20 +204,20 @@ impl Statuses {
     }
 
     /// The resourceVersion that the pod has now, if it was written.
-    async fn write(&self, wanted: &Wanted, written: Option<PodStatus>) -> kube::Result<Option<u64>> {
+    async fn write(&self, write: &Write) -> kube::Result<Option<u64>> {
+        let Write { wanted, base, target } = write;
         let api: Api<Pod> = Api::namespaced(self.0.client.clone(), pods::namespace(&wanted.pod));
         let name = pods::name(&wanted.pod);
         let mut seen = None;
-        if let Some(status) = patch(&written.unwrap_or_default(), &wanted.status) {
-            let body = json!({"metadata": {"uid": pods::uid(&wanted.pod)}, "status": status});
+        if let Some(status) = patch(&base.clone().unwrap_or_default(), &wanted.status) {
+            let body = json!({"metadata": {"uid": target}, "status": status});
             match there(api.patch_status(name, &PatchParams::default(), &Patch::Strategic(body)).await)? {
                 Some(pod) => seen = Some(version(&pod)),
                 None => return Ok(None),
             }
         }
         if wanted.then == Then::Delete {
-            let only_this =
-                Preconditions { uid: Some(pods::uid(&wanted.pod).into()), resource_version: None };
+            let only_this = Preconditions { uid: Some(target.clone()), resource_version: None };
             let how = DeleteParams::default().grace_period(0).preconditions(only_this);
             there(api.delete(name, &how).await)?;
         }
@@ -246,6 +299,9 @@ fn changed_conditions(base: Option<&Value>, wanted: &Value) -> Option<Vec<Value>
         }
         changed.push(condition);
     }
+    let wanted = wanted.as_array()?;
+    let gone = base.iter().filter(ours).filter(|old| !wanted.iter().any(|c| c["type"] == old["type"]));
+    changed.extend(gone.map(|old| json!({"$patch": "delete", "type": old["type"]})));
     Some(changed)
 }
 
@@ -263,6 +319,36 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+    use crate::testing::{bench, pod, until};
+
+    #[tokio::test]
+    async fn a_static_pods_status_goes_to_its_mirror_and_to_the_next_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = bench(folder.path());
+        let statuses = bench.context.statuses.clone();
+        let source = json!({"kubernetes.io/config.source": "file"});
+        let still = json!({"name": "p", "namespace": "n", "uid": "hash", "annotations": source});
+        let still = Arc::new(pod(json!({"metadata": still})));
+        let mirror = |uid: &str| pod(json!({"metadata": {"name": "p", "namespace": "n", "uid": uid}}));
+        let status = |phase: &str| PodStatus { phase: Some(phase.into()), ..PodStatus::default() };
+        let written = |count: usize| {
+            let lines = bench.notes.all().into_iter().filter(|(what, _)| what.starts_with("PATCH"));
+            let lines: Vec<String> = lines
+                .map(|(_, body)| format!("{} {}", body["metadata"]["uid"], body["status"]["phase"]))
+                .collect();
+            if lines.len() == count { Ok(lines) } else { Err(format!("{lines:?}")) }
+        };
+        statuses.set(&still, status("Running"), Then::Keep);
+        statuses.mirrored("hash", Some(&mirror("m1")));
+        until(|| written(1).map(drop)).await;
+        statuses.mirrored("hash", None);
+        statuses.mirrored("hash", Some(&mirror("m2")));
+        until(|| written(2).map(drop)).await;
+        statuses.set(&still, status("Succeeded"), Then::Keep);
+        until(|| written(3).map(drop)).await;
+        expect![[r#"["\"m1\" \"Running\"", "\"m2\" \"Running\"", "\"m2\" \"Succeeded\""]"#]]
+            .assert_eq(&format!("{:?}", written(3).expect("three")));
+    }
 
     #[test]
     fn says_only_what_changed() {

@@ -1,6 +1,8 @@
 //! Values to JSON: upstream's field order, omissions and escapes.
 
-use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
 
 use crate::schema::{Field, Presence, Schema, Shape, TypeId, TypeRef};
 
@@ -41,6 +43,7 @@ impl Writer<'_> {
                 let item = self.owner.schema.shape(id);
                 self.map(map, |writer, value| writer.value(item, value));
             }
+            (Shape::FieldsV1, value) => crate::apply::write_fields(self.out, value),
             (Shape::Float64, Value::Number(number)) => float(self.out, number.as_f64().unwrap_or(0.0)),
             (_, value) => self.plain(value),
         }
@@ -166,6 +169,33 @@ fn written<'a>(field: &Field, value: Option<&'a Value>) -> Written<'a> {
         }
         None if field.shape == Shape::Raw => Written::Zero,
         _ => Written::Left,
+    }
+}
+
+/// The value that stands in the JSON of an object for `field`, given what its tree has; none if it is left out.
+pub(crate) fn as_written<'a>(field: &Field, value: Option<&'a Value>) -> Option<&'a Value> {
+    let value = value.filter(|value| !value.is_null() || field.shape == Shape::Json);
+    match written(field, value) {
+        Written::Left => None,
+        Written::Value(value) => Some(value),
+        Written::Zero => Some(zero_value(field)),
+    }
+}
+
+/// What [`zero`] writes, as a value.
+fn zero_value(field: &Field) -> &'static Value {
+    static TEXTS: LazyLock<[Value; 4]> = LazyLock::new(|| [json!(0), json!("0"), json!("0s"), json!({})]);
+    static EMPTY: Value = Value::String(String::new());
+    let [number, quantity, duration, object] = &*TEXTS;
+    match field.shape {
+        _ if field.pointer => &Value::Null,
+        Shape::Bool => &Value::Bool(false),
+        Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => number,
+        Shape::String | Shape::Enum(_) => &EMPTY,
+        Shape::Quantity => quantity,
+        Shape::Duration => duration,
+        Shape::Struct(_) => object,
+        _ => &Value::Null,
     }
 }
 

@@ -149,7 +149,7 @@ fn shaped(out: &mut Vec<u8>, owner: TypeRef<'_>, shape: Shape, value: &Value) {
         Shape::Duration => put_int(out, 1, scalar::parse_duration(text).unwrap_or(0)),
         Shape::Raw | Shape::FieldsV1 | Shape::Json => {
             if !value.is_null() || shape == Shape::Json {
-                put_bytes(out, 1, plain(value).as_bytes());
+                put_bytes(out, 1, &plain(shape, value));
             }
         }
         // A list as a map's value is a message of its own, with the items as field 1.
@@ -161,6 +161,11 @@ fn shaped(out: &mut Vec<u8>, owner: TypeRef<'_>, shape: Shape, value: &Value) {
     }
 }
 
-fn plain(value: &Value) -> String {
-    value.to_string()
+fn plain(shape: Shape, value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    match shape {
+        Shape::FieldsV1 => crate::apply::write_fields(&mut out, value),
+        _ => out.extend_from_slice(value.to_string().as_bytes()),
+    }
+    out
 }

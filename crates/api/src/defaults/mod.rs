@@ -42,6 +42,17 @@ pub fn apply_defaults(owner: TypeRef<'_>, value: &mut Value) {
     }
 }
 
+/// What a field is where it is not said, if that does not hang on anything else.
+pub(crate) fn constant_default(owner: TypeRef<'_>, name: &str) -> Option<&'static Value> {
+    if !std::ptr::eq(owner.schema, Schema::builtin()) {
+        return None;
+    }
+    PLANS[owner.id.0 as usize].own.iter().find_map(|step| match step {
+        Step::Constant { field, value, .. } if *field == name => Some(value),
+        _ => None,
+    })
+}
+
 fn apply(id: TypeId, value: &mut Value) {
     let plan = &PLANS[id.0 as usize];
     for step in &plan.own {

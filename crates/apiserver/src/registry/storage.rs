@@ -133,6 +133,15 @@ impl Storage {
         self.entry_of(&kv.value, kv.mod_revision.0)
     }
 
+    /// Whether `value` would be stored as `current` is.
+    pub fn is_stored_as(&self, current: &Current, value: &Value) -> bool {
+        match self.codec.as_custom() {
+            None => self.stored_bytes(value.clone()) == current.stored,
+            // Of whatever version it is stored: the same in this one.
+            Some(_) => with_version(value.clone(), current.revision) == current.value,
+        }
+    }
+
     /// The same from its parts.
     pub fn entry_of(&self, stored: &Bytes, revision: u64) -> Result<Entry> {
         let value = with_version(self.codec.decode_stored(stored)?, revision);
@@ -147,10 +156,14 @@ impl Storage {
             let stored = kind.convert(vec![value], kind.definition.storage).await?;
             value = stored.into_iter().next().unwrap_or_default(); // as many as were given
         }
+        Ok(self.stored_bytes(value))
+    }
+
+    fn stored_bytes(&self, mut value: Value) -> Bytes {
         let metadata = object::metadata_mut(&mut value);
         metadata.remove("resourceVersion");
         metadata.remove("selfLink");
-        Ok(self.codec.encode_stored(&value).into())
+        self.codec.encode_stored(&value).into()
     }
 
     fn key_of(&self, value: &Value) -> Bytes {

@@ -119,8 +119,13 @@ impl Registry {
     }
 
     pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Served>> {
-        let built_in = self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()));
-        built_in.cloned().or_else(|| self.customs.load().find(group, version, resource))
+        self.find_builtin(group, version, resource)
+            .cloned()
+            .or_else(|| self.customs.load().find(group, version, resource))
+    }
+
+    pub fn find_builtin(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
+        self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()))
     }
 
     /// Where the objects of a resource are, whatever version is meant.

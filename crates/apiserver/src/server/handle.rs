@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use stdx::Tasks;
 
@@ -29,6 +30,9 @@ impl Handle {
             let (path, user) = (path.clone(), user.clone());
             async move {
                 let mut request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
+                if let Some(agent) = user_agent(&user) {
+                    request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
+                }
                 request.extensions_mut().insert(user);
                 Ok::<Response, BoxError>(path.handle(request).await)
             }
@@ -59,4 +63,15 @@ impl Handle {
     pub async fn stopped(&self) {
         self.tasks.wait().await;
     }
+}
+
+/// What upstream's component of this identity calls itself: `kube-scheduler`, `kubelet`.
+fn user_agent(user: &UserInfo) -> Option<HeaderValue> {
+    let name = user.name.strip_prefix("system:").unwrap_or(&user.name);
+    let agent = match name.split_once(':') {
+        Some(("node", _)) => "kubelet",
+        Some(("serviceaccount", _)) => "kube-controller-manager",
+        _ => name,
+    };
+    HeaderValue::from_str(agent).ok() // a name that is no header names no manager
 }

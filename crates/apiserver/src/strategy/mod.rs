@@ -18,9 +18,11 @@ mod volumes;
 mod workloads;
 
 use api::FieldErrors;
+use api::apply::FieldSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::GroupResource;
 use crate::auth::UserInfo;
 
 /// Who writes, and when.
@@ -77,6 +79,21 @@ pub static ALL: &[&dyn Strategy] = &[
     &volumes::Claims,
     &workloads::Deployments,
 ];
+
+/// Fields that a write of `subresource` (empty for the object itself) cannot change, and so does not own.
+///
+/// Upstream: `GetResetFields` of the strategies.
+pub fn reset_fields(resource: &GroupResource, has_status: bool, subresource: &str) -> FieldSet {
+    let fields: &[&str] = match (resource.resource.as_str(), subresource) {
+        ("pods", "status") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
+        ("deployments", "status") => &["spec", "metadata.labels"],
+        ("certificatesigningrequests", "approval") => &["spec", "status.certificate"],
+        (_, "status") => &["spec"],
+        _ if has_status => &["status"],
+        _ => &[],
+    };
+    FieldSet::of_fields(fields)
+}
 
 struct Plain;
 

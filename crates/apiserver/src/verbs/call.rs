@@ -72,6 +72,13 @@ impl Call {
         })
     }
 
+    /// apiVersion and kind of the subresource's own object, if this is about one that has its own.
+    pub fn scale_kind(&self) -> Option<(String, String)> {
+        let subresource = self.served.subresource(&self.info.subresource)?;
+        (subresource.name == "scale")
+            .then(|| (api::api_version(&subresource.group, &subresource.version), subresource.kind.clone()))
+    }
+
     pub fn writer(&self) -> Writer<'_> {
         Writer { user: &self.user, now: self.core.clock.now() }
     }

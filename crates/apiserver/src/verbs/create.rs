@@ -15,8 +15,10 @@ pub async fn serve(call: &Call, request_body: Body) -> Result<Response> {
     let Some(_) = &call.served.storage else {
         return call.core.virtuals.create(call, object, &options, &warnings).await;
     };
-    let object = call.served.to_stored(object);
-    let stored = Write::new(call, &options)?.create(object).await?;
+    let mut object = call.served.to_stored(object);
+    let write = Write::new(call, &options)?;
+    write.ownership.track(None, &mut object);
+    let stored = write.create(object).await?;
     call.answer(StatusCode::CREATED, &stored, &warnings)
 }
 

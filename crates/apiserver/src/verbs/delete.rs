@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::call::respond;
 use super::list_options::ListOptions;
+use super::ownership::Ownership;
 use super::write::Write;
 use super::{Call, WriteOptions, body, list};
 use crate::admission::Operation;
@@ -146,7 +147,9 @@ impl Deletion<'_> {
 
     async fn admit(&self, current: &Current, name: &str) -> Result<()> {
         let options = WriteOptions::dry(self.options.dry_run);
-        let write = Write { call: self.call, storage: self.storage, options: &options, subresource: "" };
+        let ownership = Ownership::new(self.call, &options);
+        let write =
+            Write { call: self.call, storage: self.storage, options: &options, subresource: "", ownership };
         let mut request = write.admission(Operation::Delete, None, Some(current.value.clone()));
         request.name = name.to_string();
         request.options = self.raw.clone();

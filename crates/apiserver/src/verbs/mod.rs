@@ -2,6 +2,7 @@
 //!
 //! Upstream: apiserver/pkg/endpoints/handlers.
 
+mod apply;
 mod body;
 mod call;
 pub mod continue_token;
@@ -10,6 +11,7 @@ mod delete;
 mod get;
 mod list;
 pub mod list_options;
+mod ownership;
 mod patch;
 mod subresources;
 mod update;

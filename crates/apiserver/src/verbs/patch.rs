@@ -1,4 +1,4 @@
-//! PATCH: JSON patch, merge patch, strategic merge patch.
+//! PATCH: JSON patch, merge patch, strategic merge patch, apply.
 //!
 //! Upstream: apiserver/pkg/endpoints/handlers/patch.go.
 
@@ -8,6 +8,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::apply::Configuration;
 use super::write::{Change, Write};
 use super::{Call, WriteOptions, body};
 use crate::error::{ApiError, Result};
@@ -21,17 +22,19 @@ pub enum Kind {
     Json,
     Merge,
     Strategic,
+    Apply,
 }
 
-const MEDIA_TYPES: [(&str, Kind); 3] = [
+const MEDIA_TYPES: [(&str, Kind); 4] = [
     ("application/json-patch+json", Kind::Json),
     ("application/merge-patch+json", Kind::Merge),
     ("application/strategic-merge-patch+json", Kind::Strategic),
+    ("application/apply-patch+yaml", Kind::Apply),
 ];
 
 /// A patch as the client sent it.
 pub struct Patch {
-    kind: Kind,
+    pub kind: Kind,
     bytes: Bytes,
     validation: api::Validation,
     /// Of the last time it was applied.
@@ -39,19 +42,21 @@ pub struct Patch {
 }
 
 pub async fn serve(call: &Call, request_body: Body) -> Result<Response> {
-    let options = WriteOptions::parse(&call.query, "PatchOptions")?;
-    let patch = Patch::read(call, request_body, &options).await?;
+    let (patch, options) = Patch::read(call, request_body).await?;
     let write = Write::new(call, &options)?;
-    let change = ObjectPatch { call, patch: &patch };
-    let outcome = write.update(Part::of(&call.info.subresource), &change).await?;
+    let part = Part::of(&call.info.subresource);
+    let outcome = match patch.configuration(call, &options)? {
+        Some(configuration) => write.update(part, &write.applying(&configuration)).await?,
+        None => write.update(part, &ObjectPatch { call, patch: &patch }).await?,
+    };
     let status = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
     call.answer(status, &outcome.object, &patch.warnings())
 }
 
 impl Patch {
     /// # Errors
-    /// 415 for types that the resource cannot be patched with.
-    pub async fn read(call: &Call, request_body: Body, options: &WriteOptions) -> Result<Self> {
+    /// 415 for types that the resource cannot be patched with, 422 for options that do not go with them.
+    pub async fn read(call: &Call, request_body: Body) -> Result<(Self, WriteOptions)> {
         let content_type = media::content_type(&call.headers);
         // What a custom resource's lists mean is not known well enough to merge them.
         let usable = |kind: Kind| kind != Kind::Strategic || call.served.custom.is_none();
@@ -62,7 +67,19 @@ impl Patch {
             return Err(ApiError::unsupported_media_type(&accepted));
         };
         let bytes = body::read(request_body, call.core.config.max_body_bytes).await?;
-        Ok(Self { kind: *kind, bytes, validation: options.validation, warnings: Mutex::default() })
+        let options = WriteOptions::of_patch(&call.query, *kind == Kind::Apply)?;
+        let patch = Self { kind: *kind, bytes, validation: options.validation, warnings: Mutex::default() };
+        Ok((patch, options))
+    }
+
+    /// What is to be applied; none for patches of another kind.
+    pub fn configuration(&self, call: &Call, options: &WriteOptions) -> Result<Option<Configuration>> {
+        if self.kind != Kind::Apply {
+            return Ok(None);
+        }
+        let configuration = Configuration::read(call, &self.bytes, options)?;
+        *self.warnings.lock() = configuration.warnings.clone();
+        Ok(Some(configuration))
     }
 
     pub fn warnings(&self) -> Vec<String> {
@@ -78,6 +95,7 @@ impl Patch {
             Kind::Json => patch::json(&mut object, &self.bytes),
             Kind::Merge => patch::merge(&mut object, &self.bytes),
             Kind::Strategic => patch::strategic(codec.type_ref(), &mut object, &self.bytes),
+            Kind::Apply => return Err(ApiError::internal("an apply is no patch of a tree")),
         };
         applied.map_err(refusal)?;
         let decoded = codec.reread(&object, self.validation).map_err(|error| {

@@ -3,8 +3,11 @@
 use api::FieldErrors;
 use serde_json::Value;
 
+use super::apply::{Apply, Configuration};
+use super::ownership::{self, Ownership};
 use super::{Call, WriteOptions};
 use crate::admission::{Operation, Request};
+use crate::auth::{self, Attributes};
 use crate::error::{ApiError, Result};
 use crate::object;
 use crate::registry::before::{self, Part};
@@ -20,6 +23,11 @@ pub trait Change: Send + Sync {
     /// # Errors
     /// When it does not fit the old state.
     fn apply(&self, old: &Value) -> Result<Value>;
+
+    /// Whether what it changes is recorded in managedFields after it; else it has done so itself.
+    fn is_tracked(&self) -> bool {
+        true
+    }
 
     /// What to create when there is nothing yet; none if that is a 404.
     fn create(&self) -> Option<Result<Value>> {
@@ -40,11 +48,23 @@ pub struct Write<'a> {
     pub storage: &'a Storage,
     pub options: &'a WriteOptions,
     pub subresource: &'a str,
+    pub ownership: Ownership<'a>,
 }
 
 impl<'a> Write<'a> {
     pub fn new(call: &'a Call, options: &'a WriteOptions) -> Result<Self> {
-        Ok(Self { call, storage: call.storage()?, options, subresource: &call.info.subresource })
+        let ownership = Ownership::new(call, options);
+        Ok(Self { call, storage: call.storage()?, options, subresource: &call.info.subresource, ownership })
+    }
+
+    /// Server-side apply of `configuration` as a change.
+    pub fn applying<'b>(&'b self, configuration: &'b Configuration) -> Apply<'b> {
+        Apply {
+            call: self.call,
+            configuration,
+            ownership: &self.ownership,
+            force: self.options.force == Some(true),
+        }
     }
 
     /// As admission plugins see it.
@@ -139,7 +159,12 @@ impl<'a> Write<'a> {
                 let Some(object) = change.create() else {
                     return Err(ApiError::not_found(&self.call.resource(), name));
                 };
-                let object = self.create(object?).await?;
+                let mut object = object?;
+                self.check_may_create().await?;
+                if change.is_tracked() {
+                    self.ownership.track(None, &mut object);
+                }
+                let object = self.create(object).await?;
                 return Ok(Outcome { object, created: true });
             };
             match self.attempt(part, change, &old).await? {
@@ -151,8 +176,12 @@ impl<'a> Write<'a> {
 
     async fn attempt(&self, part: Part<'_>, change: &dyn Change, current: &Current) -> Result<Swap> {
         let (storage, old) = (self.storage, &current.value);
-        let wanted = change.apply(old)?;
+        let mut wanted = change.apply(old)?;
         self.check_identity(&wanted, old)?;
+        if change.is_tracked() {
+            self.ownership.track(Some(old), &mut wanted);
+        }
+        let entries = wanted["metadata"].get("managedFields").cloned();
         let mut request = self.admission(Operation::Update, Some(wanted), Some(old.clone()));
         self.call.core.admission.admit(&mut request).await?;
         let mut object = request.object.take().unwrap_or_default(); // a plugin never takes it away
@@ -160,6 +189,8 @@ impl<'a> Write<'a> {
         if !before::update(storage, part, &mut object, old) {
             return Err(ApiError::no_such_path());
         }
+        object::set_meta(&mut object, "managedFields", entries);
+        ownership::keep_times(&mut object, old, |same| storage.is_stored_as(current, same));
         let dry_run = self.options.dry_run;
         let claim = self.call.core.addresses.claim_changed(storage, &mut object, old, dry_run)?;
         let mut errors = storage.codec.validate_update(&object, old, self.subresource);
@@ -188,6 +219,17 @@ impl<'a> Write<'a> {
             }
             stale => stale,
         })
+    }
+
+    /// Whoever may patch or put may not create by it, unless they may create.
+    async fn check_may_create(&self) -> Result<()> {
+        let info = &self.call.info;
+        let attributes = Attributes {
+            verb: "create".into(),
+            name: String::new(),
+            ..Attributes::of(&self.call.user, info)
+        };
+        auth::stages::check(self.call.core.authorizer.as_ref(), &attributes).await
     }
 
     /// The optimistic lock and the uid, where the client gave them.

@@ -14,10 +14,13 @@ pub struct WriteOptions {
     pub field_manager: String,
     pub validation: Validation,
     /// Server-side apply takes fields from others.
-    pub force: bool,
+    pub force: Option<bool>,
 }
 
 const LONGEST_MANAGER: usize = 128;
+
+/// Reason, message, field.
+type Problem = (String, String, String);
 
 impl WriteOptions {
     /// `kind` is `CreateOptions`, `UpdateOptions` or `PatchOptions`.
@@ -25,8 +28,31 @@ impl WriteOptions {
     /// # Errors
     /// 422 for values that are not known.
     pub fn parse(query: &str, kind: &str) -> Result<Self> {
+        let (options, problems) = Self::read(query);
+        options.unless(kind, &problems)
+    }
+
+    /// `PatchOptions`: some belong to apply alone.
+    pub fn of_patch(query: &str, is_apply: bool) -> Result<Self> {
+        let (options, mut problems) = Self::read(query);
+        if is_apply && options.field_manager.is_empty() {
+            let message = "Required value: is required for apply patch".into();
+            problems.insert(0, ("FieldValueRequired".into(), message, "fieldManager".into()));
+        }
+        if !is_apply && options.force.is_some() {
+            let message = "Forbidden: may not be specified for non-apply patch".into();
+            problems.insert(0, ("FieldValueForbidden".into(), message, "force".into()));
+        }
+        options.unless("PatchOptions", &problems)
+    }
+
+    fn unless(self, kind: &str, problems: &[Problem]) -> Result<Self> {
+        if problems.is_empty() { Ok(self) } else { Err(ApiError::invalid("meta.k8s.io", kind, "", problems)) }
+    }
+
+    fn read(query: &str) -> (Self, Vec<Problem>) {
         let mut options =
-            Self { dry_run: false, field_manager: String::new(), validation: Validation::Warn, force: false };
+            Self { dry_run: false, field_manager: String::new(), validation: Validation::Warn, force: None };
         let mut problems = Vec::new();
         for (key, value) in form_pairs(query) {
             match key.as_str() {
@@ -45,7 +71,7 @@ impl WriteOptions {
                         problems.push(unsupported("fieldValidation", &value, r#""Ignore", "Strict", "Warn""#))
                     }
                 },
-                "force" => options.force = is_true(&value),
+                "force" => options.force = Some(is_true(&value)),
                 _ => {}
             }
         }
@@ -53,10 +79,7 @@ impl WriteOptions {
             let message = format!("Too long: may not be more than {LONGEST_MANAGER} bytes");
             problems.push(("FieldValueTooLong".into(), message, "fieldManager".into()));
         }
-        if problems.is_empty() {
-            return Ok(options);
-        }
-        Err(ApiError::invalid("meta.k8s.io", kind, "", &problems))
+        (options, problems)
     }
 
     /// As admission sees them.
@@ -68,11 +91,14 @@ impl WriteOptions {
         if !self.field_manager.is_empty() {
             value["fieldManager"] = json!(self.field_manager);
         }
+        if let Some(force) = self.force {
+            value["force"] = json!(force);
+        }
         value
     }
 }
 
-fn unsupported(field: &str, value: &str, supported: &str) -> (String, String, String) {
+fn unsupported(field: &str, value: &str, supported: &str) -> Problem {
     let message = format!("Unsupported value: {value:?}: supported values: {supported}");
     ("FieldValueNotSupported".into(), message, field.into())
 }
@@ -95,6 +121,6 @@ pub fn delete_options_of_query(query: &str) -> Value {
 impl WriteOptions {
     /// Options of a write that no client wrote out.
     pub fn dry(dry_run: bool) -> Self {
-        Self { dry_run, field_manager: String::new(), validation: Validation::Ignore, force: false }
+        Self { dry_run, field_manager: String::new(), validation: Validation::Ignore, force: None }
     }
 }

@@ -1,5 +1,6 @@
 //! The API as clients see it, against a whole server in this process.
 
+mod apply;
 mod bad_input;
 mod custom;
 mod deletion;

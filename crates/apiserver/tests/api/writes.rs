@@ -158,7 +158,7 @@ async fn patches() {
         400 error decoding patch: invalid type: map, expected a sequence at line 1 column 0 null null
         409 Operation cannot be fulfilled on deployments.apps "web": the object has been modified; please apply your changes to the latest version and try again null null
         422 Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0 null null
-        415 the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json null null
+        415 the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml null null
     "#]].assert_eq(&told);
 }
 

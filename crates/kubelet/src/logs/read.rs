@@ -2,17 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use tokio::io::unix::AsyncFd;
+use rustix::fs::inotify::WatchFlags;
 use tokio::sync::mpsc;
 
 use super::line::{self, Line};
 use super::options::Options;
 use super::tail;
+use crate::watch::FolderWatch;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -51,7 +50,7 @@ pub(crate) async fn send(
 ) -> Result<(), ReadError> {
     let mut sender = Sender { options, sink, left: options.limit_bytes, buffer: Vec::new(), mid_line: false };
     // The watch is there before the first read: nothing written in between is missed.
-    let watch = if options.follow { Some(Watch::new(path)?) } else { None };
+    let watch = if options.follow { Some(watch(path)?) } else { None };
     let all = files(path);
     let (skip, offset) = start(&all, options.tail)?;
     let mut reader = None;
@@ -161,7 +160,7 @@ impl Sender<'_> {
         &mut self,
         path: &Path,
         mut reader: BufReader<File>,
-        mut watch: Watch,
+        mut watch: FolderWatch,
         ended: impl Future<Output = ()>,
     ) -> Result<(), ReadError> {
         tokio::pin!(ended);
@@ -198,28 +197,10 @@ fn reopened(path: &Path, open: &File) -> Result<Option<File>, ReadError> {
     Ok((!same).then_some(fresh))
 }
 
-/// Tells when something happens in the log's folder.
-struct Watch(AsyncFd<OwnedFd>);
-
-impl Watch {
-    #[allow(deprecated, reason = "an OwnedFd answers for itself; the replacement is unsafe")]
-    fn new(path: &Path) -> Result<Self, ReadError> {
-        let failed = |source: io::Error| ReadError::Watch { path: path.into(), source };
-        let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let what = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
-        inotify::add_watch(&fd, folder, what).map_err(|e| failed(e.into()))?;
-        Ok(Self(AsyncFd::new(fd).map_err(failed)?))
-    }
-
-    async fn changed(&mut self) -> io::Result<()> {
-        let mut ready = self.0.readable_mut().await?;
-        let mut events = [0; 4096];
-        // Which events they are does not matter: the file is read to its end anyway.
-        while rustix::io::read(ready.get_inner(), &mut events).is_ok() {}
-        ready.clear_ready();
-        Ok(())
-    }
+fn watch(path: &Path) -> Result<FolderWatch, ReadError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let what = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    FolderWatch::new(folder, what).map_err(|source| ReadError::Watch { path: path.into(), source })
 }
 
 #[cfg(test)]

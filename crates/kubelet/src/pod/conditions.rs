@@ -7,10 +7,18 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use super::container_status::whole_seconds;
 use super::phase::Phase;
+use super::resize::Resizing;
 use crate::pods;
 
 /// The kubelet's own conditions; all others (PodScheduled, gates, DisruptionTarget) are somebody else's.
-pub(crate) const OWNED: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
+pub(crate) const OWNED: [&str; 6] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodResizePending",
+    "PodResizeInProgress",
+];
 
 /// What a condition says, before its times are known.
 struct Said {
@@ -28,6 +36,7 @@ pub(crate) struct Facts<'a> {
     pub main: &'a [ContainerStatus],
     pub sandbox_ready: bool,
     pub main_began: bool,
+    pub resizing: &'a Resizing,
     pub now: Timestamp,
 }
 
@@ -44,8 +53,25 @@ pub(crate) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
         .into_iter()
         .map(|said| condition(facts, said))
         .collect();
+    all.extend(resizing(facts));
     all.extend(foreign(facts.pod));
     all
+}
+
+/// There only while a resize waits or is under way.
+fn resizing(facts: &Facts<'_>) -> Vec<PodCondition> {
+    let Resizing { pending, progress } = facts.resizing;
+    let pending = pending.as_ref().map(|pending| {
+        let (kind, reason, message) = ("PodResizePending", pending.reason, pending.message.clone());
+        condition(facts, Said { kind, status: true, reason, message })
+    });
+    let progress = progress.as_ref().map(|progress| {
+        let reason = if progress.error.is_some() { "Error" } else { "" };
+        let message = progress.error.clone().unwrap_or_default();
+        let told = condition(facts, Said { kind: "PodResizeInProgress", status: true, reason, message });
+        PodCondition { observed_generation: progress.generation, ..told }
+    });
+    pending.into_iter().chain(progress).collect()
 }
 
 fn foreign(pod: &Pod) -> impl Iterator<Item = PodCondition> {

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ContainerUser, LinuxContainerUser, Pod, VolumeMountStatus,
+    ContainerStatus, ContainerUser, LinuxContainerUser, Pod, ResourceRequirements, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::plan::{has_started, policy};
+use super::resize::{Difference, difference};
 use crate::pods;
 use crate::probes::results::{Kind, Outcome, Results};
 use crate::runtime::state::time;
@@ -137,7 +138,7 @@ fn from_record(facts: &Facts<'_>, container: &Container, record: &ContainerRecor
         restart_count: record.restart_count,
         ready: is_ready(facts, container, record),
         started: Some(has_started(container, record, facts.probes)),
-        resources: resources(container),
+        resources: resources(facts, container, record),
         allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
         user: record.user.as_ref().filter(|_| record.run == Run::Running).map(|user| ContainerUser {
             linux: Some(LinuxContainerUser {
@@ -151,7 +152,17 @@ fn from_record(facts: &Facts<'_>, container: &Container, record: &ContainerRecor
     }
 }
 
-fn resources(container: &Container) -> Option<k8s_openapi::api::core::v1::ResourceRequirements> {
+/// What the container runs with: while a resize is not done yet, what was told before.
+fn resources(
+    facts: &Facts<'_>,
+    container: &Container,
+    record: &ContainerRecord,
+) -> Option<ResourceRequirements> {
+    if difference(facts.pod, container, record) != Difference::None
+        && let Some(before) = old_status(facts.pod, &container.name).and_then(|s| s.resources.clone())
+    {
+        return Some(before);
+    }
     // Present even when empty, as upstream since in-place resize.
     Some(container.resources.clone().unwrap_or_default())
 }

@@ -4,6 +4,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use super::resize::{Difference, difference};
 use crate::pods;
 use crate::probes::results::{Kind, Outcome, Results};
 use crate::runtime::{ContainerRecord, PodRuntime, Run, Sandbox, labels};
@@ -14,6 +15,8 @@ pub(crate) struct Plan {
     /// Every container, then the sandbox, must go first.
     pub kill_pod: bool,
     pub kill: Vec<Kill>,
+    /// Running containers whose resources are not what was granted.
+    pub resize: Vec<String>,
     /// A new sandbox is needed; its attempt number.
     pub create_sandbox: Option<u32>,
     /// Init containers to start (the first unfinished one and sidecars that ended).
@@ -37,6 +40,7 @@ pub(crate) enum Why {
     Liveness,
     Startup,
     Unknown,
+    Resize,
 }
 
 /// Plans for a pod that shall run.
@@ -181,11 +185,13 @@ fn plan_main(pod: &Pod, runtime: &PodRuntime, probes: &Results, plan: &mut Plan)
             }
             continue;
         }
-        let Some(kill) = must_stop(container, record, probes) else {
+        let Some(kill) =
+            must_stop(container, record, probes).or_else(|| resize(pod, container, record, plan))
+        else {
             kept += 1;
             continue;
         };
-        let again = kill.why == Why::Changed || policy(pod, container) != "Never";
+        let again = matches!(kill.why, Why::Changed | Why::Resize) || policy(pod, container) != "Never";
         plan.kill.push(kill);
         if again {
             plan.start.push(index);
@@ -215,6 +221,23 @@ fn must_stop(container: &Container, record: &ContainerRecord, probes: &Results) 
         return None;
     };
     Some(Kill { id: record.id.clone(), name: name.clone(), message, why })
+}
+
+/// Notes a resize that the container can live through; otherwise why it has to stop.
+fn resize(pod: &Pod, container: &Container, record: &ContainerRecord, plan: &mut Plan) -> Option<Kill> {
+    match difference(pod, container, record) {
+        Difference::None => None,
+        Difference::InPlace => {
+            plan.resize.push(record.id.clone());
+            None
+        }
+        Difference::Restart => Some(Kill {
+            id: record.id.clone(),
+            name: container.name.clone(),
+            message: format!("Container {} resize requires restart", container.name),
+            why: Why::Resize,
+        }),
+    }
 }
 
 /// A container's restart policy: its own, else the pod's; for init containers Always means until success.

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodStatus}
 
 use super::container_status::{self, Role, whole_seconds};
 use super::phase::{Phase, phase};
+use super::resize::Resizing;
 use super::{conditions, qos::qos};
 use crate::pods;
 use crate::runtime::Run;
@@ -17,6 +18,7 @@ pub(crate) struct NodeFacts<'a> {
     pub now: Timestamp,
     /// The pod was rejected or ran out of time: a final phase that no container decides.
     pub verdict: Option<&'a Verdict>,
+    pub resizing: &'a Resizing,
     /// Its containers are stopped and will not start again.
     pub terminated: Terminated,
 }
@@ -56,6 +58,7 @@ pub(crate) fn pod_status(facts: &container_status::Facts<'_>, node: &NodeFacts<'
         main: &main,
         sandbox_ready,
         main_began,
+        resizing: node.resizing,
         now: node.now,
     });
     let verdict = node.verdict;

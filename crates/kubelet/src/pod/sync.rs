@@ -36,6 +36,7 @@ impl Worker {
             }
             let acted = self.carry_out(&runtime, &plan).await;
             let runtime = self.observe().await?;
+            self.finish_resize(&runtime);
             self.collect_garbage(&runtime).await?;
             self.publish(&runtime, Terminated::No, Then::Keep);
             if !acted? || self.pod_is_settled(&runtime) {
@@ -61,6 +62,7 @@ impl Worker {
         for kill in &plan.kill {
             self.kill(runtime, kill).await?;
         }
+        let resized = self.actuate(runtime, &plan.resize).await;
         let runtime = match plan.create_sandbox {
             None => runtime.clone(),
             Some(attempt) => {
@@ -72,7 +74,7 @@ impl Worker {
         };
         let Some(sandbox) = runtime.sandbox().cloned() else { return Ok(plan.kill_pod) };
         let config = sandbox_config(&self.context.config, &self.pod, sandbox.attempt);
-        let mut started = !plan.kill.is_empty() || plan.kill_pod;
+        let mut started = !plan.kill.is_empty() || plan.kill_pod || resized;
         for container in chosen(&self.pod.clone(), plan) {
             started |= self.start(&runtime, &sandbox.id, &config, &container).await;
         }
@@ -139,7 +141,7 @@ impl Worker {
         let probe = match kill.why {
             Why::Liveness => container.liveness_probe,
             Why::Startup => container.startup_probe,
-            Why::Changed | Why::Unknown => None,
+            Why::Changed | Why::Unknown | Why::Resize => None,
         };
         let seconds = probe?.termination_grace_period_seconds?;
         Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)))

@@ -13,8 +13,10 @@ use k8s_openapi::api::core::v1::Pod;
 use stdx::{Backoff, Trigger, error_chain};
 use tokio::sync::{mpsc, watch};
 
+use super::allocation::Allocation;
 use super::backoff::Backoffs;
 use super::container_status::{Facts, WaitingReasons};
+use super::resize::Resizing;
 use super::status::{NodeFacts, Terminated, Verdict, pod_status};
 use super::{kill, last_words};
 use crate::context::Context;
@@ -61,7 +63,12 @@ enum After {
 
 pub(crate) struct Worker {
     pub(super) context: Arc<Context>,
+    /// With what was granted in the place of what is asked for.
     pub(super) pod: Arc<Pod>,
+    /// As it came.
+    pub(super) desired: Arc<Pod>,
+    pub(super) allocation: Option<Allocation>,
+    pub(super) resizing: Resizing,
     events: mpsc::UnboundedReceiver<Event>,
     wake: mpsc::UnboundedSender<Event>,
     state: State,
@@ -92,9 +99,12 @@ impl Worker {
         let (wake, events) = mpsc::unbounded_channel();
         let (runtime, seen) = watch::channel(PodRuntime::default());
         let handle = Handle { events: wake.clone(), runtime: seen };
-        let worker = Self {
+        let mut worker = Self {
             context,
-            pod,
+            pod: pod.clone(),
+            desired: pod.clone(),
+            allocation: None,
+            resizing: Resizing::default(),
             events,
             wake,
             state: State::Syncing,
@@ -111,6 +121,7 @@ impl Worker {
             prober: None,
             next_look: None,
         };
+        worker.pod = worker.allocate(pod);
         (worker, handle)
     }
 
@@ -155,9 +166,13 @@ impl Worker {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Pod(pod) => self.pod = self.with_newest_status(pod),
+            Event::Pod(pod) => {
+                self.desired = pod.clone();
+                let pod = self.with_newest_status(pod);
+                self.pod = self.allocate(pod);
+            }
             Event::Gone => self.gone = true,
-            Event::Look => {}
+            Event::Look => self.reconsider(),
             Event::Reject(verdict) => self.verdict = Some(verdict),
         }
     }
@@ -326,6 +341,7 @@ impl Worker {
             host_ips: &self.context.host_ips(),
             now: self.context.config.clock.now(),
             verdict: self.verdict.as_ref(),
+            resizing: &self.resizing,
             terminated,
         };
         let status = pod_status(&facts, &node);
@@ -359,6 +375,7 @@ impl Worker {
             return Ok(After::Wait);
         }
         self.context.volumes.release(pods::uid(&self.pod));
+        self.context.budget.release(pods::uid(&self.pod));
         self.state = State::Terminated;
         Ok(After::GoOn)
     }

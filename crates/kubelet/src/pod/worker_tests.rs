@@ -155,3 +155,41 @@ async fn a_new_kubelet_adopts_what_runs() {
     assert_eq!(bench.runtime.calls(), before, "nothing was touched");
     drop(bench.trigger);
 }
+
+#[tokio::test]
+async fn resizes_in_place_what_fits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sized = |cpu: &str, generation: i64| {
+        let mut value = manifest();
+        value["metadata"]["generation"] = json!(generation);
+        value["spec"]["initContainers"] = json!([]);
+        let limits = json!({"cpu": cpu, "memory": "1Mi"});
+        let resources = json!({"limits": limits.clone(), "requests": limits});
+        value["spec"]["containers"] = json!([{"name": "a", "image": "there:1", "resources": resources}]);
+        value
+    };
+    let (bench, handle) = start(bench(folder.path()), sized("500m", 1));
+    bench.status(|s| s["containerStatuses"][0]["ready"] == true).await;
+    let ask = |cpu: &str, generation| {
+        handle.events.send(Event::Pod(Arc::new(pod(sized(cpu, generation))))).expect("listens");
+    };
+    let condition = |s: &Value, kind: &str| {
+        s["conditions"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|c| c["type"] == kind && c["$patch"].is_null()))
+    };
+    ask("250m", 2);
+    bench.status(|s| s["containerStatuses"][0]["resources"]["limits"]["cpu"] == "250m").await;
+    assert!(bench.runtime.calls().contains(&"update a to quota 25000".to_owned()));
+    ask("64", 3);
+    bench.status(|s| condition(s, "PodResizePending")).await;
+    assert_eq!(bench.notes.status()["containerStatuses"][0]["resources"]["limits"]["cpu"], "250m");
+    let events = |reason: &str| {
+        bench.notes.events().into_iter().find(|event| event.starts_with(reason)).ok_or(reason.to_owned())
+    };
+    until(|| events("ResizeInfeasible").map(drop)).await;
+    expect![[r#"ResizeInfeasible: Pod resize Infeasible: {"containers":[{"name":"a","resources":{"limits":{"cpu":"64","memory":"1Mi"},"requests":{"cpu":"64","memory":"1Mi"}}}],"generation":3,"error":"Node didn't have enough capacity: cpu, requested: 64000, capacity: 2000"}"#]]
+        .assert_eq(&events("ResizeInfeasible").expect("told"));
+    until(|| events("ResizeCompleted").map(drop)).await;
+    assert!(!bench.runtime.calls().iter().any(|call| call.starts_with("stop")), "nothing was restarted");
+}

@@ -222,6 +222,15 @@ impl Cri {
         gone_is_fine(call!(self.runtime, remove_container, request).map(drop))
     }
 
+    pub async fn update(&self, id: &str, linux: pb::LinuxContainerResources) -> Result<(), CriError> {
+        let request = pb::UpdateContainerResourcesRequest {
+            container_id: id.into(),
+            linux: Some(linux),
+            ..Default::default()
+        };
+        call!(self.runtime, update_container_resources, request).map(drop)
+    }
+
     pub async fn reopen_log(&self, id: &str) -> Result<(), CriError> {
         let request = pb::ReopenContainerLogRequest { container_id: id.into() };
         call!(self.runtime, reopen_container_log, request).map(drop)
@@ -336,6 +345,7 @@ fn record(status: pb::ContainerStatus, sandbox: String) -> ContainerRecord {
                 .unwrap_or_default(),
             fall_back_to_logs: labels::falls_back_to_logs(&annotations),
         }),
+        resources: status.resources.and_then(|r| r.linux),
         mounts: status.mounts.into_iter().map(|m| (m.container_path, m.readonly)).collect(),
         id: status.id,
     }

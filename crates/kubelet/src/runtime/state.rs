@@ -50,6 +50,8 @@ pub(crate) struct ContainerRecord {
     pub user: Option<LinuxUser>,
     pub termination_message: Option<TerminationFile>,
     pub mounts: Vec<(String, bool)>,
+    /// As the runtime applied them; `None` if it does not tell.
+    pub resources: Option<cri::v1::LinuxContainerResources>,
 }
 
 /// Whom a container's first process runs as.

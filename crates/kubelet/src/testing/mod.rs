@@ -19,6 +19,7 @@ use crate::config::{Config, Tls};
 use crate::context::Context;
 use crate::node::capacity::Capacity;
 use crate::objects::{Notify, Objects};
+use crate::pod::allocation::Budget;
 use crate::runtime::Cri;
 use crate::status_manager::Statuses;
 use crate::tokens::Tokens;
@@ -72,7 +73,7 @@ fn context(config: Config, client: kube::Client, tasks: &Tasks, shutdown: Shutdo
             clock.clone(),
             tasks.clone(),
             shutdown.clone(),
-            nobody,
+            nobody.clone(),
         ),
         tokens: Tokens::new(client.clone(), clock.clone()),
     };
@@ -86,6 +87,7 @@ fn context(config: Config, client: kube::Client, tasks: &Tasks, shutdown: Shutdo
         services: Store::fixed([]),
         node: Store::fixed([]),
         statuses: Statuses::new(client, clock, tasks.clone(), shutdown),
+        budget: Budget::new(nobody),
         capacity: Capacity { cpus: 2, memory_bytes: 4 << 30, ..Capacity::default() },
         runtime_name: tokio::sync::OnceCell::new(),
         config,

@@ -201,6 +201,7 @@ impl RuntimeService for FakeRuntime {
             labels: config.labels,
             annotations: config.annotations,
             mounts: config.mounts,
+            resources: config.linux.map(|linux| ContainerResources { linux: linux.resources }),
             ..Default::default()
         };
         self.books.lock().containers.push((request.pod_sandbox_id, status));
@@ -228,6 +229,21 @@ impl RuntimeService for FakeRuntime {
         let now = self.now();
         self.container(&id, |c| {
             (c.state, c.exit_code, c.finished_at) = (ContainerState::ContainerExited as i32, 143, now);
+        })?;
+        done()
+    }
+
+    async fn update_container_resources(
+        &self,
+        request: Request<UpdateContainerResourcesRequest>,
+    ) -> Result<Response<UpdateContainerResourcesResponse>, Status> {
+        let request = request.into_inner();
+        let id = request.container_id;
+        let linux = request.linux.unwrap_or_default();
+        self.note(format!("update {} to quota {}", self.name(&id), linux.cpu_quota));
+        self.container(&id, |c| {
+            let kept = c.resources.get_or_insert_default().linux.get_or_insert_default();
+            (kept.cpu_shares, kept.cpu_quota) = (linux.cpu_shares, linux.cpu_quota);
         })?;
         done()
     }
@@ -290,7 +306,6 @@ impl RuntimeService for FakeRuntime {
         reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse;
         runtime_config(RuntimeConfigRequest) -> RuntimeConfigResponse;
         update_runtime_config(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse;
-        update_container_resources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse;
         update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;
     }
 

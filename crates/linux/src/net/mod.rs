@@ -162,6 +162,20 @@ impl Links {
         done(added, || format!("cannot add address {address}/{prefix}"))
     }
 
+    /// Takes an address from a device; not there is fine.
+    pub async fn delete_address(&self, index: u32, address: IpAddr) -> Result<(), Error> {
+        let failed = |source| Error::Netlink { step: format!("cannot delete address {address}"), source };
+        let request = self.handle.address().get().set_link_index_filter(index).set_address_filter(address);
+        let mut found = request.execute();
+        while let Some(message) = found.try_next().await.map_err(failed)? {
+            match self.handle.address().del(message).execute().await {
+                Err(error) if code(&error) == Some(libc::EADDRNOTAVAIL) => {}
+                deleted => deleted.map_err(failed)?,
+            }
+        }
+        Ok(())
+    }
+
     pub async fn add_default_route(&self, gateway: IpAddr) -> Result<(), Error> {
         let step = || format!("cannot add a default route over {gateway}");
         match gateway {

@@ -11,6 +11,7 @@ use crate::custom::definition::{set_at, value_at};
 use crate::error::{ApiError, Result};
 use crate::registry::before::Part;
 use crate::registry::{Codec, Storage};
+use crate::verbs::apply::Configuration;
 use crate::verbs::patch::Patch;
 use crate::verbs::write::{Change, Write};
 use crate::verbs::{Call, WriteOptions};
@@ -30,12 +31,30 @@ pub async fn serve(call: &Call, request_body: Body) -> Result<Response> {
             change(call, &options, &Put { storage, scale }, &warnings).await
         }
         _ => {
-            let options = WriteOptions::parse(&call.query, "PatchOptions")?;
-            let patch = Patch::read(call, request_body, &options).await?;
+            let (patch, options) = Patch::read(call, request_body).await?;
+            if let Some(configuration) = patch.configuration(call, &options)? {
+                return apply(call, &options, &configuration).await;
+            }
             let scaled = ScalePatch { storage, codec: codec(), patch: &patch };
             change(call, &options, &scaled, &patch.warnings()).await
         }
     }
+}
+
+/// Applies the replicas of a Scale to its workload.
+async fn apply(call: &Call, options: &WriteOptions, scale: &Configuration) -> Result<Response> {
+    let workload = scale.with(|scale| {
+        let mut metadata = json!({});
+        object::carry_over(&mut metadata, &scale["metadata"], &["name", "namespace", "uid", "resourceVersion"]);
+        let mut spec = json!({});
+        object::carry_over(&mut spec, &scale["spec"], &["replicas"]);
+        json!({
+            "apiVersion": call.served.api_version(), "kind": call.served.kind, "metadata": metadata, "spec": spec,
+        })
+    });
+    let write = Write::new(call, options)?;
+    let outcome = write.update(Part::Main, &write.applying(&workload)).await?;
+    call.answer_plain(StatusCode::OK, &scale_of(write.storage, &outcome.object), &scale.warnings)
 }
 
 fn codec() -> Codec {
