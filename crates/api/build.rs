@@ -31,9 +31,12 @@ fn main() {
     write("tables.rs", &emit::tables(&tables));
 }
 
+/// By a new file in the old one's place: other links to the old one keep what they have.
 fn write(name: &str, text: &str) {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name);
-    fs::write(&out, text).unwrap_or_else(|error| fail(&format!("{}: {error}", out.display())));
+    let new = out.with_extension("new");
+    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &out));
+    written.unwrap_or_else(|error| fail(&format!("{}: {error}", out.display())));
 }
 
 /// All files below `folder` with this extension, sorted.

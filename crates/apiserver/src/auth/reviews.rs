@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::rbac::{Rbac, Rule};
 use super::token::Verifier;
-use super::{Attributes, Authorizer, Decision, UserInfo, fields};
+use super::{Attributes, Authenticator, Authorizer, Credentials, Decision, UserInfo, fields};
 use crate::ApiError;
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
@@ -17,6 +17,8 @@ const AUTHORIZATION: &str = "authorization.k8s.io";
 /// Answers reviews.
 pub struct Reviews {
     verifier: Arc<Verifier>,
+    /// Of tokens that have no audience.
+    others: Arc<dyn Authenticator>,
     audiences: Vec<String>,
     authorizer: Arc<dyn Authorizer>,
     rbac: Rbac,
@@ -29,11 +31,12 @@ impl Reviews {
     /// `audiences`: those that the API server itself answers to.
     pub fn new(
         verifier: Arc<Verifier>,
+        others: Arc<dyn Authenticator>,
         audiences: Vec<String>,
         authorizer: Arc<dyn Authorizer>,
         rbac: Rbac,
     ) -> Self {
-        Self { verifier, audiences, authorizer, rbac }
+        Self { verifier, others, audiences, authorizer, rbac }
     }
 
     /// Whether creating `group`/`resource` is a review.
@@ -96,12 +99,25 @@ impl Reviews {
             Ok(Some((user, audiences))) => {
                 json!({"authenticated": true, "user": user, "audiences": audiences})
             }
-            Ok(None) => json!({"user": {}}),
+            Ok(None) => self.other_token(token, &audiences).await,
             Err(error) => {
                 let chain = stdx::error_chain(&error);
                 json!({"user": {}, "error": format!("[invalid bearer token, {chain}]")})
             }
         })
+    }
+
+    /// Tokens that have no audience are for the server itself.
+    async fn other_token(&self, token: &str, audiences: &[String]) -> Value {
+        let credentials = Credentials { peer: None, token: Some(token) };
+        let known: Vec<&String> = audiences.iter().filter(|asked| self.audiences.contains(asked)).collect();
+        match self.others.authenticate(credentials).await {
+            Ok(Some(user)) if !known.is_empty() => {
+                json!({"authenticated": true, "user": user, "audiences": known})
+            }
+            Ok(_) => json!({"user": {}}),
+            Err(error) => json!({"user": {}, "error": stdx::error_chain(&error)}),
+        }
     }
 
     async fn access(&self, user: &UserInfo, review: &Value) -> Value {

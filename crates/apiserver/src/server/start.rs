@@ -13,7 +13,7 @@ use crate::auth::node::NodeAuthorizer;
 use crate::auth::rbac::Rbac;
 use crate::auth::reviews::Reviews;
 use crate::auth::token::{Issuer, Requests, Verifier};
-use crate::auth::{Authenticator, Authorizer, Certificates, Objects, Privileged, Union};
+use crate::auth::{Authenticator, Authorizer, BootstrapTokens, Certificates, Objects, Privileged, Union};
 use crate::cache::{Feed, Selection};
 use crate::config::Config;
 use crate::error::ApiError;
@@ -154,9 +154,11 @@ fn gate(
     ]));
     let issuer = Arc::new(Issuer::new(&config.pki, &config.cluster_domain)?);
     let verifier = Arc::new(Verifier::new(issuer.clone(), objects.clone(), clock.clone()));
+    let bootstrap = Arc::new(BootstrapTokens::new(objects.clone(), clock.clone()));
     let authenticators: Vec<Arc<dyn Authenticator>> =
-        vec![Arc::new(Certificates::new(clock.clone())), verifier.clone()];
-    let reviews = Reviews::new(verifier, issuer.audiences.clone(), authorizer.clone(), rbac.clone());
+        vec![Arc::new(Certificates::new(clock.clone())), verifier.clone(), bootstrap.clone()];
+    let reviews =
+        Reviews::new(verifier, bootstrap, issuer.audiences.clone(), authorizer.clone(), rbac.clone());
     let tokens = Requests::new(issuer.clone(), objects.clone(), clock.clone(), random.clone());
     let virtuals = Virtuals::new(reviews, tokens);
     Ok(Gate { authenticators, authorizer, rbac, issuer, virtuals, objects })
