@@ -11,4 +11,3 @@ mod sets;
 mod status;
 
 pub(crate) use reconciler::start;
-pub(crate) use revision::template_hash;
