@@ -24,7 +24,7 @@ fn owner(owner: &ResolvedType) -> String {
     let mark = |mark: &str| owner.marks.iter().any(|own| own == mark);
     let fields: Vec<_> = owner.fields.iter().map(field).collect();
     format!(
-        "Type {{ name: {}, package: {}, group: {}, version: {}, proto: {}, is_kind: {}, is_internal: {}, is_atomic: {}, union: {}, fields: Cow::Borrowed(&[{}]) }}",
+        "Type {{ name: {}, package: {}, group: {}, version: {}, proto: {}, is_kind: {}, is_internal: {}, is_atomic: {}, is_open: false, union: {}, fields: Cow::Borrowed(&[{}]) }}",
         text(&owner.name),
         text(&owner.package),
         text(&owner.group),
@@ -42,7 +42,7 @@ fn field(field: &ResolvedField) -> String {
     let mark = |mark: &str| field.marks.iter().any(|own| own == mark);
     let (strategy, merge_key) = patch(field);
     format!(
-        "Field {{ name: {}, number: {}, shape: {}, pointer: {}, inline: {}, presence: Presence::{}, required: {}, list: {}, map_atomic: {}, patch_strategy: {}, merge_key: {} }}",
+        "Field {{ name: {}, number: {}, shape: {}, pointer: {}, inline: {}, presence: Presence::{}, required: {}, list: {}, map_atomic: {}, patch_strategy: {}, merge_key: {}, default: Cow::Borrowed(\"\") }}",
         text(&field.name),
         field.number,
         shape(&field.shape),

@@ -9,11 +9,13 @@
 mod certificates;
 mod context;
 mod cronjob;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
 mod freshness;
 mod garbage_collector;
+mod history;
 mod job;
 mod manager;
 mod namespace;
@@ -30,6 +32,7 @@ mod selector;
 mod service_account;
 mod service_pods;
 mod slow_start;
+mod statefulset;
 mod taint_eviction;
 mod ttl_after_finished;
 

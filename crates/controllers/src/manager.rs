@@ -8,9 +8,9 @@ use stdx::{Clock, Shutdown, Tasks};
 
 use crate::context::{ClientFor, Context};
 use crate::{
-    certificates, cronjob, deployment, endpoints, endpointslice, garbage_collector, job, namespace,
-    node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, taint_eviction,
-    ttl_after_finished,
+    certificates, cronjob, daemonset, deployment, endpoints, endpointslice, garbage_collector, job,
+    namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, statefulset,
+    taint_eviction, ttl_after_finished,
 };
 
 /// How long tasks may take to end after a shutdown.
@@ -96,6 +96,8 @@ impl Manager {
         tasks.spawn("garbage-collector", garbage_collector::start(context("generic-garbage-collector")));
         tasks.spawn("pod-gc", pod_gc::start(context("pod-garbage-collector")));
         tasks.spawn("node-lifecycle", node_lifecycle::start(context("node-controller")));
+        tasks.spawn("daemonset", daemonset::start(context("daemon-set-controller")));
+        tasks.spawn("statefulset", statefulset::start(context("statefulset-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
         tasks
             .spawn("ttl-after-finished", ttl_after_finished::start(context("ttl-after-finished-controller")));

@@ -90,7 +90,7 @@ fn verdict(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Verd
     }
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let matches =
         |own: &Option<String>, other: &str| own.as_deref().is_none_or(|own| own.is_empty() || own == other);
     let value = taint.value.as_deref().unwrap_or_default();

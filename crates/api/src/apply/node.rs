@@ -77,7 +77,10 @@ impl<'a> Node<'a> {
     /// The node of the field or map entry `name`; none if the schema has none.
     pub fn child(self, name: &str) -> Option<(Self, bool)> {
         match self {
-            Self::Struct(owner) => owner.field(name).map(|field| (Self::of_field(owner, field), true)),
+            Self::Struct(owner) => match owner.field(name) {
+                Some(field) => Some((Self::of_field(owner, field), true)),
+                None => owner.get().is_open.then_some((Self::Deduced, false)),
+            },
             Self::Map(owner, shape) => Some((Self::of_shape(owner, shape), false)),
             Self::Deduced => Some((Self::Deduced, false)),
             _ => None,
@@ -112,7 +115,7 @@ impl<'a> Node<'a> {
     {
         let Value::Object(map) = value else { return Vec::new() };
         match (self, view) {
-            (Self::Struct(owner), View::Stored) => written_fields(owner, map),
+            (Self::Struct(owner), View::Stored) if !owner.get().is_open => written_fields(owner, map),
             _ => map
                 .iter()
                 .filter_map(|(name, value)| {
@@ -169,6 +172,10 @@ impl<'a> Node<'a> {
     fn default_of(self, name: &str) -> Option<Value> {
         let Self::Struct(owner) = self else { return None };
         let field = owner.field(name)?;
+        if !field.default.is_empty() {
+            // It was written from a value.
+            return serde_json::from_str(&field.default).ok();
+        }
         constant_default(owner, name).cloned().or_else(|| {
             let plain = !field.pointer && field.presence == Presence::Always;
             plain.then(|| as_written(field, None).cloned()).flatten()

@@ -8,7 +8,7 @@ use super::element::PathElement;
 use super::node::Node;
 use super::set::FieldSet;
 
-/// Takes what `paths` names, with all that is below. What is emptied by it becomes null.
+/// Takes what `paths` names, with all that is below. What is emptied by it goes too.
 pub fn remove(node: Node<'_>, value: &Value, paths: &FieldSet) -> Value {
     match (node.seen(value), value) {
         (Node::Scalar(_), value) => value.clone(),
@@ -45,7 +45,10 @@ fn kept_entries(node: Node<'_>, value: &Value, paths: &FieldSet) -> Value {
             map.remove(&**name);
         } else if let Some(inner) = map.get_mut(&**name) {
             let below = node.child(name).map_or(Node::Deduced, |(below, _)| below);
-            *inner = remove(below, inner, &branch.below);
+            match remove(below, inner, &branch.below) {
+                Value::Null => map.remove(&**name),
+                kept => map.insert(name.to_string(), kept),
+            };
         }
     }
     if map.is_empty() { Value::Null } else { kept }

@@ -379,3 +379,46 @@ fn field_sets_read_back_as_written() {
         assert_eq!(fields_v1::encode(&set), tree);
     }
 }
+
+#[test]
+fn custom_schemas_say_how_their_values_merge() {
+    let schema = json!({"type": "object", "properties": {"spec": {
+        "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "crew": {
+                "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "deck"],
+                "items": {"type": "object", "properties": {
+                    "name": {"type": "string"}, "deck": {"type": "string", "default": "low"}}},
+            },
+            "flags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        },
+    }}});
+    let names = crate::custom::KindNames { kind: "Boat".into(), version: "v1".into(), ..Default::default() };
+    let schema = crate::custom::compile(&crate::custom::Structural::of(&schema), &names);
+    let owner = schema.kind("", "v1", "Boat").expect("compiled");
+    let write = |manager: &str, live: &Value, spec: Value| {
+        let ignored = FieldSet::new();
+        let writer = Writer {
+            node: Node::of_type(owner),
+            api_version: "v1",
+            subresource: "",
+            manager,
+            time: "2026-01-01T00:00:00Z",
+            ignored: &ignored,
+            versions: &OneVersion,
+        };
+        let config = json!({"apiVersion": "v1", "kind": "Boat", "metadata": {"name": "x"}, "spec": spec});
+        writer.apply(live, &config, false)
+    };
+    let one = write("one", &json!({}), json!({"crew": [{"name": "a"}], "flags": ["x"], "more": {"k": [1]}}));
+    let two = write("two", &one.expect("applies"), json!({"crew": [{"name": "a", "deck": "top"}]}));
+    let one = write("one", &two.expect("applies"), json!({"flags": ["y"]})).expect("applies");
+    assert_eq!(one["spec"], json!({"crew": [{"name": "a", "deck": "top"}], "flags": ["y"]}));
+    let unknown = write("one", &one, json!({"crew": [{"name": "a", "size": 1}]}));
+    assert_eq!(
+        unknown,
+        Err(ApplyError::Malformed(
+            ".spec.crew[deck=\"low\",name=\"a\"].size: field not declared in schema".into()
+        ))
+    );
+}

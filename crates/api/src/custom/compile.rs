@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::structural::{Additional, Structural};
 use crate::schema::{
     Field, ListKind, Presence, Resource, Schema, Shape, ShapeId, Subresource, Text, Texts, Type, TypeId,
@@ -90,6 +92,7 @@ impl Compiler {
             version: names.version.clone().into(),
             proto: proto.into(),
             is_kind: true,
+            is_open: root.preserve,
             ..plain_type(fields)
         });
         id
@@ -112,6 +115,7 @@ impl Compiler {
             required: owner.checks.required.iter().any(|required| required == name),
             list: schema.list.clone(),
             map_atomic: schema.map_atomic,
+            default: schema.default.as_ref().map(Value::to_string).unwrap_or_default().into(),
             ..field("", self.shape(schema, place))
         }
     }
@@ -156,7 +160,8 @@ impl Compiler {
         }
         let name = place.to_owned().into();
         let is_atomic = schema.map_atomic;
-        self.types[id.0 as usize] = Some(Type { name, is_atomic, ..plain_type(fields) });
+        self.types[id.0 as usize] =
+            Some(Type { name, is_atomic, is_open: schema.preserve, ..plain_type(fields) });
         Shape::Struct(id)
     }
 
@@ -211,6 +216,7 @@ fn field(name: &'static str, shape: Shape) -> Field {
         map_atomic: false,
         patch_strategy: Texts::default(),
         merge_key: Text::default(),
+        default: Text::default(),
     }
 }
 
@@ -224,6 +230,7 @@ fn plain_type(fields: Vec<Field>) -> Type {
         is_kind: false,
         is_internal: false,
         is_atomic: false,
+        is_open: false,
         union: Texts::default(),
         fields: fields.into(),
     }

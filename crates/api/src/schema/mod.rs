@@ -89,6 +89,8 @@ pub struct Field {
     pub patch_strategy: Texts,
     /// Strategic merge patch: the key of list items; empty where there is none.
     pub merge_key: Text,
+    /// What it is where it is not said, as JSON; empty for none. Of custom kinds only: others have rules.
+    pub default: Text,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +107,8 @@ pub struct Type {
     /// Not part of the published API.
     pub is_internal: bool,
     pub is_atomic: bool,
+    /// Has fields that it does not name. Of custom kinds only.
+    pub is_open: bool,
     /// A union's discriminator (or `-`) and members.
     pub union: Texts,
     /// In the order in which JSON is written.

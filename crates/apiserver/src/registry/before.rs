@@ -130,7 +130,7 @@ fn server_metadata(storage: &Storage, object: &mut Value, old: &Value) {
     ];
     object::metadata_mut(object);
     object::carry_over(&mut object["metadata"], &old["metadata"], &fields);
-    if spec_changed(storage.traits.generation, object, old) {
+    if spec_changed(storage, object, old) {
         raise_generation(object);
     }
 }
@@ -144,20 +144,27 @@ pub fn raise_generation(object: &mut Value) {
     }
 }
 
-fn spec_changed(generation: Generation, object: &Value, old: &Value) -> bool {
-    match generation {
-        Generation::None => false,
-        Generation::Spec => object["spec"] != old["spec"],
-        Generation::Content => content_changed(object, old, &["metadata", "status", "kind", "apiVersion"]),
-        Generation::Everything => content_changed(object, old, &["metadata", "kind", "apiVersion"]),
-    }
+/// Empty and absent are the same here: what would be written the same has not changed.
+fn spec_changed(storage: &Storage, object: &Value, old: &Value) -> bool {
+    let (new, old) = match storage.traits.generation {
+        Generation::None => return false,
+        Generation::Spec => (json!({"spec": object["spec"]}), json!({"spec": old["spec"]})),
+        Generation::Content => {
+            let apart = ["metadata", "status", "kind", "apiVersion"];
+            (without(object, &apart), without(old, &apart))
+        }
+        Generation::Everything => {
+            let apart = ["metadata", "kind", "apiVersion"];
+            (without(object, &apart), without(old, &apart))
+        }
+    };
+    new != old && storage.codec.encode_json(&new) != storage.codec.encode_json(&old)
 }
 
-fn content_changed(object: &Value, old: &Value, apart: &[&str]) -> bool {
-    let content = |value: &Value| {
-        let mut fields = value.as_object().cloned().unwrap_or_default(); // not an object: no content
+fn without(object: &Value, apart: &[&str]) -> Value {
+    let mut content = object.clone();
+    if let Some(fields) = content.as_object_mut() {
         fields.retain(|field, _| !apart.contains(&field.as_str()));
-        fields
-    };
-    content(object) != content(old)
+    }
+    content
 }

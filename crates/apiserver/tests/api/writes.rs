@@ -57,6 +57,11 @@ async fn spec_and_status_are_written_apart_and_generation_counts_the_spec() {
         (&main["spec"]["replicas"], &main["status"]["replicas"], &main["metadata"]["generation"]),
         (&json!(5), &json!(3), &json!(2))
     );
+    let mut same = main.clone();
+    let container = &mut same["spec"]["template"]["spec"]["containers"][0];
+    container.as_object_mut().expect("a container").remove("resources");
+    let same = expect_code(&server.send("PUT", &path, &same).await, 200);
+    assert_eq!(same["metadata"]["generation"], 2, "empty and absent are the same");
 }
 
 #[tokio::test]

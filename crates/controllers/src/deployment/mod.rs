@@ -11,3 +11,4 @@ mod sets;
 mod status;
 
 pub(crate) use reconciler::start;
+pub(crate) use revision::template_hash;
