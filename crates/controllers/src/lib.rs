@@ -35,6 +35,7 @@ mod slow_start;
 mod statefulset;
 mod taint_eviction;
 mod ttl_after_finished;
+mod volumes;
 
 pub use context::ClientFor;
 pub use manager::{Config, Manager};

@@ -1,5 +1,6 @@
 //! Starts every controller, each with an identity of its own.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use client::{Hub, LeaderElection, Recorder};
@@ -10,7 +11,7 @@ use crate::context::{ClientFor, Context};
 use crate::{
     certificates, cronjob, daemonset, deployment, endpoints, endpointslice, garbage_collector, job,
     namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, statefulset,
-    taint_eviction, ttl_after_finished,
+    taint_eviction, ttl_after_finished, volumes,
 };
 
 /// How long tasks may take to end after a shutdown.
@@ -27,6 +28,8 @@ pub struct Config {
     pub signer: Option<pki::Authority>,
     /// Where nodes get their ranges of pod addresses from; none where they have their own.
     pub cluster_ranges: Option<crate::ClusterRanges>,
+    /// Where volumes of the local-path provisioner lie, on every node.
+    pub local_volumes: PathBuf,
     /// Who this is among several managers; none where there is only one, as in the all-in-one process.
     pub identity: Option<String>,
     pub clock: Clock,
@@ -109,6 +112,18 @@ impl Manager {
         if let Some(ranges) = self.config.cluster_ranges.clone() {
             tasks.spawn("node-ipam", node_ipam::start(context("node-controller"), ranges));
         }
+        self.start_volumes(tasks, &context);
+    }
+
+    fn start_volumes(&self, tasks: &Tasks, context: &dyn Fn(&str) -> Context) {
+        use volumes::{binder, ephemeral, expand, local_path, protection};
+        let root = self.config.local_volumes.clone();
+        tasks.spawn("volume-binder", binder::start(context("persistent-volume-binder")));
+        tasks.spawn("pvc-protection", protection::start_claims(context("pvc-protection-controller")));
+        tasks.spawn("pv-protection", protection::start_volumes(context("pv-protection-controller")));
+        tasks.spawn("ephemeral-volume", ephemeral::start(context("ephemeral-volume-controller")));
+        tasks.spawn("volume-expander", expand::start(context("expand-controller")));
+        tasks.spawn("local-path", local_path::start(context("local-path-provisioner"), root));
     }
 
     fn context(&self, hub: &Hub, name: &str) -> Context {

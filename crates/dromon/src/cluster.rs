@@ -247,6 +247,7 @@ impl Parts<'_> {
             signer: Some(pki.ca.clone()),
             // A range too small to share is the node's as it is.
             cluster_ranges: controllers::ClusterRanges::parse(&self.options.pod_cidr).ok(),
+            local_volumes: self.layout.volumes(),
             identity: None,
             clock: self.clock.clone(),
         };

@@ -61,6 +61,11 @@ impl Layout {
         self.root.join("kubelet")
     }
 
+    /// Folders that claims stand for.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
     pub fn manifests(&self) -> PathBuf {
         self.root.join("manifests")
     }

@@ -20,7 +20,7 @@ use crate::runtime::Cri;
 use crate::status_manager::Statuses;
 use crate::tokens::Tokens;
 use crate::volumes::set_up::Volumes;
-use crate::{images, logs, node, orphans, server, static_pods};
+use crate::{images, local_path, logs, node, orphans, server, static_pods};
 
 /// Images are looked after this often.
 const IMAGES_EVERY: Duration = Duration::from_secs(300);
@@ -93,6 +93,7 @@ fn context(config: Config, workers: &Workers, tasks: &Tasks, shutdown: &Shutdown
             notify.clone(),
         ),
         tokens: Tokens::new(client.clone(), clock.clone()),
+        own: hub.selected(format!("metadata.name={}", config.node_name)),
     };
     Context {
         cri: Cri::new(config.cri_socket.clone()),
@@ -129,6 +130,7 @@ fn start(context: &Arc<Context>, workers: &Workers, tasks: &Tasks, shutdown: &Sh
     spawn("static pods", Box::pin(static_pods::run(of(context), workers.clone(), known)));
     spawn("pods", Box::pin(pods(of(context), workers.clone(), first)));
     spawn("runtime events", Box::pin(pod_manager::follow_runtime(of(context), workers.clone())));
+    spawn("local volumes", Box::pin(local_path::run(of(context))));
     spawn("log rotation", Box::pin(rotate(of(context))));
     spawn("image collection", Box::pin(collect_images(of(context))));
 }

@@ -11,6 +11,7 @@ mod dns;
 mod env;
 mod images;
 mod kubelet;
+mod local_path;
 mod logs;
 mod node;
 mod objects;

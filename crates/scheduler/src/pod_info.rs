@@ -39,6 +39,8 @@ pub struct PodInfo {
     /// What it counts for when nodes are ranked: as asked for, or a default.
     pub counted: Resources,
     pub host_ports: Vec<HostPort>,
+    /// The claims that it uses.
+    pub claims: Vec<Key>,
     /// What it says about other pods, if anything.
     pub(crate) terms: Option<Arc<Terms>>,
 }
@@ -51,6 +53,7 @@ impl PodInfo {
         let affinity = spec.and_then(|spec| spec.affinity.as_ref());
         let terms = affinity.map(|affinity| Terms::new(&key.namespace, affinity));
         Self {
+            claims: claims::claim_names(&pod).map(|name| Key::new(key.namespace.clone(), name)).collect(),
             terms: terms.filter(|terms| !terms.is_empty()).map(Arc::new),
             key,
             uid: pod.metadata.uid.clone().unwrap_or_default(),

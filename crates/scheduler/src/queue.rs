@@ -108,9 +108,7 @@ impl Queue {
         };
         entry.pod.info = info.clone();
         let again = match entry.place {
-            Place::Unschedulable { .. } => {
-                self.is_worth_a_try(&entry.pod, &Event { kinds: changed, node: None, pod: None })
-            }
+            Place::Unschedulable { .. } => self.is_worth_a_try(&entry.pod, &Event::of(changed)),
             Place::Gated => true,
             Place::Active(_) | Place::Backoff { .. } => false,
         };

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Change, Changes, ElectionError, Hub, Key, LeaderElection, Recorder, Store};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use stdx::{Clock, Shutdown, Tasks};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::binding::{Waits, Writer};
 use crate::cache::Cache;
@@ -73,7 +74,7 @@ impl Scheduler {
             Hub::new(self.config.client.clone(), self.config.clock.clone(), tasks.clone(), shutdown.clone());
         let sources = Sources::new(&hub);
         let mut work = Work::new(&self.config, &hub, &sources);
-        let mut inputs = Inputs::new(&hub);
+        let mut inputs = Inputs::new(&hub, &sources);
         if inputs.synced().await && sources.synced().await {
             work.run(&mut inputs, shutdown).await;
         }
@@ -90,15 +91,21 @@ struct Inputs {
     pods: Changes<Pod>,
     nodes: Changes<Node>,
     namespaces: Changes<Namespace>,
+    claims: Changes<PersistentVolumeClaim>,
+    volumes: Changes<PersistentVolume>,
+    classes: Changes<StorageClass>,
 }
 
 impl Inputs {
-    fn new(hub: &Hub) -> Self {
+    fn new(hub: &Hub, sources: &Sources) -> Self {
         let (pods, nodes, namespaces) = (hub.store::<Pod>(), hub.store::<Node>(), hub.store::<Namespace>());
         Self {
             pods: pods.subscribe(),
             nodes: nodes.subscribe(),
             namespaces: namespaces.subscribe(),
+            claims: sources.claims.subscribe(),
+            volumes: sources.volumes.subscribe(),
+            classes: sources.classes.subscribe(),
             stores: (pods, nodes, namespaces),
         }
     }
@@ -130,6 +137,7 @@ struct Work {
     report: mpsc::UnboundedSender<Bound>,
     reports: mpsc::UnboundedReceiver<Bound>,
     clock: Clock,
+    claims_changed: Arc<Notify>,
 }
 
 impl Work {
@@ -154,6 +162,7 @@ impl Work {
             report,
             reports,
             clock,
+            claims_changed: sources.claims_changed.clone(),
         }
     }
 
@@ -177,6 +186,7 @@ impl Work {
         while let Ok(change) = inputs.nodes.try_recv() {
             self.node_changed(change);
         }
+        self.storage_changed(inputs);
         while let Ok(change) = inputs.pods.try_recv() {
             self.pod_changed(change);
         }
@@ -209,10 +219,37 @@ impl Work {
                 Some(change) => self.pod_changed(change),
                 None => return false,
             },
+            Some(change) = inputs.claims.recv() => self.claim_changed(&change),
+            Some(_) = inputs.volumes.recv() => self.volume_changed(Kinds::VOLUME),
+            Some(_) = inputs.classes.recv() => self.volume_changed(Kinds::STORAGE_CLASS),
             Some(bound) = self.reports.recv() => self.bound(bound),
             () = timer => {}
         }
         true
+    }
+
+    fn storage_changed(&mut self, inputs: &mut Inputs) {
+        while let Ok(change) = inputs.claims.try_recv() {
+            self.claim_changed(&change);
+        }
+        while inputs.volumes.try_recv().is_ok() {
+            self.volume_changed(Kinds::VOLUME);
+        }
+        while inputs.classes.try_recv().is_ok() {
+            self.volume_changed(Kinds::STORAGE_CLASS);
+        }
+    }
+
+    fn claim_changed(&mut self, change: &Change<PersistentVolumeClaim>) {
+        self.claims_changed.notify_waiters();
+        if let Change::Applied { new, .. } = change {
+            self.queue.cure(&Event::claim(Kinds::CLAIM, &Key::of(&**new)));
+        }
+    }
+
+    fn volume_changed(&mut self, kinds: Kinds) {
+        self.claims_changed.notify_waiters();
+        self.queue.cure(&Event::of(kinds));
     }
 
     fn namespace_changed(&mut self, change: &Change<Namespace>) {
@@ -230,7 +267,7 @@ impl Work {
                 namespaces.remove(&name);
             }
         }
-        self.queue.cure(&Event { kinds: Kinds::NAMESPACE, node: None, pod: None });
+        self.queue.cure(&Event::of(Kinds::NAMESPACE));
     }
 
     fn node_changed(&mut self, change: Change<Node>) {

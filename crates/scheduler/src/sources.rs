@@ -1,9 +1,15 @@
 //! What plugins read of the cluster beside nodes and pods.
 
+use std::sync::Arc;
+
 use client::{Hub, Store};
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{ReplicationController, Service};
+use k8s_openapi::api::core::v1::{
+    Node, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
+use tokio::sync::Notify;
 
 /// Shared views; clones share them.
 #[derive(Clone)]
@@ -13,6 +19,12 @@ pub struct Sources {
     pub replica_sets: Store<ReplicaSet>,
     pub stateful_sets: Store<StatefulSet>,
     pub budgets: Store<PodDisruptionBudget>,
+    pub claims: Store<PersistentVolumeClaim>,
+    pub volumes: Store<PersistentVolume>,
+    pub classes: Store<StorageClass>,
+    pub nodes: Store<Node>,
+    /// Told whenever a claim or a volume changed.
+    pub claims_changed: Arc<Notify>,
 }
 
 impl Sources {
@@ -23,6 +35,11 @@ impl Sources {
             replica_sets: hub.store(),
             stateful_sets: hub.store(),
             budgets: hub.store(),
+            claims: hub.store(),
+            volumes: hub.store(),
+            classes: hub.store(),
+            nodes: hub.store(),
+            claims_changed: Arc::default(),
         }
     }
 
@@ -34,6 +51,11 @@ impl Sources {
             replica_sets: Store::fixed([]),
             stateful_sets: Store::fixed([]),
             budgets: Store::fixed([]),
+            claims: Store::fixed([]),
+            volumes: Store::fixed([]),
+            classes: Store::fixed([]),
+            nodes: Store::fixed([]),
+            claims_changed: Arc::default(),
         }
     }
 
@@ -44,5 +66,8 @@ impl Sources {
             && self.replica_sets.synced().await
             && self.stateful_sets.synced().await
             && self.budgets.synced().await
+            && self.claims.synced().await
+            && self.volumes.synced().await
+            && self.classes.synced().await
     }
 }

@@ -227,10 +227,15 @@ fn volume_mount(parts: &Parts<'_>, index: usize, mount: &VolumeMount) -> Result<
     })
 }
 
-/// Volumes that the kubelet writes are nobody else's to write.
+/// Volumes that the kubelet writes are nobody else's to write, nor claims that the pod only reads.
 fn always_read_only(pod: &Pod, name: &str) -> bool {
     pods::spec(pod).volumes.iter().flatten().filter(|v| v.name == name).any(|v| {
-        v.config_map.is_some() || v.secret.is_some() || v.projected.is_some() || v.downward_api.is_some()
+        let claim = v.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true));
+        claim
+            || v.config_map.is_some()
+            || v.secret.is_some()
+            || v.projected.is_some()
+            || v.downward_api.is_some()
     })
 }
 

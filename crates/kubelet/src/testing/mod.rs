@@ -76,6 +76,7 @@ fn context(config: Config, client: kube::Client, tasks: &Tasks, shutdown: Shutdo
             nobody.clone(),
         ),
         tokens: Tokens::new(client.clone(), clock.clone()),
+        own: Store::fixed([]),
     };
     Context {
         cri: Cri::new(config.cri_socket.clone()),

@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use client::Key;
+use client::{Key, Store};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection,
+    ConfigMap, EmptyDirVolumeSource, Node, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection,
     Volume, VolumeProjection,
 };
 use kube::Client;
@@ -63,6 +63,8 @@ pub(crate) struct Volumes {
     pub config_maps: Objects<ConfigMap>,
     pub secrets: Objects<Secret>,
     pub tokens: Tokens,
+    /// The node's own object, once it is known.
+    pub own: Store<Node>,
 }
 
 /// One pod's set-up.
@@ -104,11 +106,8 @@ impl Job<'_> {
             host_path::check(Path::new(&source.path), source.type_.as_deref().unwrap_or_default())?;
             return Ok(source.path.clone().into());
         }
-        if let Some(source) = &volume.persistent_volume_claim {
-            let (path, kind) =
-                claims::path_of(&self.volumes.client, pods::namespace(self.pod), &source.claim_name).await?;
-            host_path::check(Path::new(&path), &kind)?;
-            return Ok(path.into());
+        if let Some(claim) = ::claims::claim_name(self.pod, volume) {
+            return self.claim(&claim).await;
         }
         if let Some(source) = &volume.config_map {
             let selection = selection(&source.items, source.default_mode, source.optional);
@@ -131,6 +130,17 @@ impl Job<'_> {
             return self.write("projected", &volume.name, &payload);
         }
         Err(StepError::Unsupported)
+    }
+
+    async fn claim(&self, claim: &str) -> Result<PathBuf, StepError> {
+        let node = self.volumes.own.list().into_iter().next();
+        let folder = claims::folder_of(&self.volumes.client, self.pod, claim, node.as_deref()).await?;
+        let path = folder.prepare()?.to_owned();
+        if let Some(group) = fs_group(self.pod).filter(|_| folder.is_for_pods()) {
+            let given = ownership::apply(&path, group, ownership::ChangePolicy::of(self.pod));
+            given.map_err(|source| StepError::Write { path: path.clone(), source })?;
+        }
+        Ok(path)
     }
 
     fn empty_dir(&self, name: &str, source: &EmptyDirVolumeSource) -> Result<PathBuf, StepError> {

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use client::Key;
+
 use super::carriers::{Carriers, PerNode};
 use super::counts::{Counts, Pods};
 use super::topology::Topology;
@@ -19,6 +21,8 @@ pub struct Snapshot {
     /// How many nodes have an image, by its name.
     image_nodes: HashMap<String, usize>,
     carriers: Carriers,
+    /// How many pods on nodes use a claim.
+    claim_users: HashMap<Key, usize>,
     /// Filled as decisions ask; one task owns the snapshot, so that no lock is needed.
     topologies: RefCell<HashMap<String, Arc<Topology>>>,
     counts: RefCell<Counts>,
@@ -42,6 +46,11 @@ impl Snapshot {
     /// How many nodes have the image.
     pub fn nodes_with_image(&self, name: &str) -> usize {
         self.image_nodes.get(name).copied().unwrap_or(0)
+    }
+
+    /// How many pods on nodes use the claim.
+    pub fn users_of(&self, claim: &Key) -> usize {
+        self.claim_users.get(claim).copied().unwrap_or(0)
     }
 
     /// The domains of a topology key.
@@ -74,6 +83,7 @@ impl Snapshot {
         }
         self.counts.get_mut().node_added(&node);
         self.carriers.node_added(at, &node);
+        node.pods.iter().for_each(|pod| use_claims(&mut self.claim_users, pod));
         self.count_images(&node);
         self.index.insert(node.name.clone(), at);
         self.nodes.push(node);
@@ -101,6 +111,7 @@ impl Snapshot {
             !topology.is_worn()
         });
         let gone = self.nodes.swap_remove(at);
+        gone.pods.iter().for_each(|pod| leave_claims(&mut self.claim_users, pod));
         if let Some(moved) = self.nodes.get_mut(at) {
             moved.at = at;
             self.index.insert(moved.name.clone(), at);
@@ -110,6 +121,7 @@ impl Snapshot {
 
     pub(super) fn add_pod(&mut self, at: usize, pod: Arc<PodInfo>) {
         self.carriers.pod_added(at, &pod);
+        use_claims(&mut self.claim_users, &pod);
         self.counts.get_mut().pod_added(at, &pod);
         self.nodes[at].add_pod(pod);
     }
@@ -117,6 +129,7 @@ impl Snapshot {
     pub(super) fn remove_pod(&mut self, at: usize, uid: &str) -> Option<Arc<PodInfo>> {
         let pod = self.nodes[at].remove_pod(uid)?;
         self.carriers.pod_removed(at, &pod);
+        leave_claims(&mut self.claim_users, &pod);
         self.counts.get_mut().pod_removed(at, &pod);
         Some(pod)
     }
@@ -134,6 +147,23 @@ impl Snapshot {
                 if *count == 0 {
                     self.image_nodes.remove(name);
                 }
+            }
+        }
+    }
+}
+
+fn use_claims(users: &mut HashMap<Key, usize>, pod: &PodInfo) {
+    for claim in &pod.claims {
+        *users.entry(claim.clone()).or_default() += 1;
+    }
+}
+
+fn leave_claims(users: &mut HashMap<Key, usize>, pod: &PodInfo) {
+    for claim in &pod.claims {
+        if let Some(count) = users.get_mut(claim) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(claim);
             }
         }
     }

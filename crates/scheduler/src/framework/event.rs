@@ -2,6 +2,7 @@
 
 use std::ops::BitOr;
 
+use client::Key;
 use k8s_openapi::api::core::v1::Node;
 
 use crate::pod_info::PodInfo;
@@ -33,6 +34,9 @@ impl Kinds {
     pub const POD_GATES: Self = Self(1 << 13);
     pub const POD_OTHER: Self = Self(1 << 14);
     pub const NAMESPACE: Self = Self(1 << 15);
+    pub const CLAIM: Self = Self(1 << 16);
+    pub const VOLUME: Self = Self(1 << 17);
+    pub const STORAGE_CLASS: Self = Self(1 << 18);
 
     pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -59,15 +63,26 @@ pub struct Event<'a> {
     pub node: Option<&'a Node>,
     /// The pod on a node that changed, as it is now; the last state of one that is gone.
     pub pod: Option<&'a PodInfo>,
+    /// The claim that changed.
+    pub claim: Option<&'a Key>,
 }
 
 impl<'a> Event<'a> {
     pub fn node(kinds: Kinds, node: &'a Node) -> Self {
-        Self { kinds, node: Some(node), pod: None }
+        Self { node: Some(node), ..Self::of(kinds) }
+    }
+
+    /// About nothing in particular.
+    pub fn of(kinds: Kinds) -> Self {
+        Self { kinds, node: None, pod: None, claim: None }
+    }
+
+    pub fn claim(kinds: Kinds, claim: &'a Key) -> Self {
+        Self { claim: Some(claim), ..Self::of(kinds) }
     }
 
     pub fn pod(kinds: Kinds, pod: &'a PodInfo) -> Self {
-        Self { kinds, node: None, pod: Some(pod) }
+        Self { pod: Some(pod), ..Self::of(kinds) }
     }
 }
 

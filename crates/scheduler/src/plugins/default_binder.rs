@@ -6,6 +6,7 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
 
+use super::server_words;
 use crate::framework::{Bind, Plugin, Rejection, Verdict};
 use crate::pod_info::PodInfo;
 
@@ -35,7 +36,7 @@ impl Bind for DefaultBinder {
         let answer: kube::Result<serde_json::Value> = api
             .create_subresource("binding", &pod.key.name, &PostParams::default(), &binding(pod, node))
             .await;
-        answer.map(drop).map_err(|error| Rejection::error(NAME, message(&error)))
+        answer.map(drop).map_err(|error| Rejection::error(NAME, server_words(&error)))
     }
 }
 
@@ -53,12 +54,4 @@ fn binding(pod: &PodInfo, node: &str) -> Binding {
         ..ObjectReference::default()
     };
     Binding { metadata, target }
-}
-
-/// What the server said, in its own words.
-fn message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => stdx::error_chain(other),
-    }
 }

@@ -17,6 +17,9 @@ mod normalize;
 mod pod_topology_spread;
 mod scheduling_gates;
 mod taint_toleration;
+mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 use std::sync::Arc;
 
@@ -36,12 +39,18 @@ pub fn framework(profile: &Profile, client: Option<Client>, sources: &Sources) -
     let balanced = Arc::new(node_resources_balanced_allocation::NodeResourcesBalancedAllocation);
     let spread = Arc::new(pod_topology_spread::PodTopologySpread::new(args, sources));
     let pods = Arc::new(inter_pod_affinity::InterPodAffinity::new(args));
+    let restrictions = Arc::new(volume_restrictions::VolumeRestrictions::new(sources));
+    let binding = Arc::new(volume_binding::VolumeBinding::new(sources, client.clone()));
+    let zone = Arc::new(volume_zone::VolumeZone::new(sources));
     let resources = Arc::new(dynamic_resources::DynamicResources);
     let builder = Framework::builder(profile.scheduler_name.clone())
         .pre_enqueue(Arc::new(scheduling_gates::SchedulingGates))
         .pre_filter(affinity.clone())
         .pre_filter(ports.clone())
         .pre_filter(fit.clone())
+        .pre_filter(restrictions.clone())
+        .pre_filter(binding.clone())
+        .pre_filter(zone.clone())
         .pre_filter(spread.clone())
         .pre_filter(pods.clone())
         .pre_filter(resources.clone())
@@ -51,10 +60,15 @@ pub fn framework(profile: &Profile, client: Option<Client>, sources: &Sources) -
         .filter(affinity.clone())
         .filter(ports)
         .filter(fit.clone())
+        .filter(restrictions)
+        .filter(binding.clone())
+        .filter(zone)
         .filter(spread.clone())
         .filter(pods.clone())
         .post_filter(resources)
         .post_filter(Arc::new(default_preemption::DefaultPreemption::new(sources.budgets.clone())))
+        .reserve(binding.clone())
+        .pre_bind(binding)
         .pre_score(taints.clone())
         .pre_score(affinity.clone())
         .pre_score(spread.clone())
@@ -72,4 +86,12 @@ pub fn framework(profile: &Profile, client: Option<Client>, sources: &Sources) -
         None => builder,
     }
     .build()
+}
+
+/// What the server said, in its own words.
+fn server_words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => stdx::error_chain(other),
+    }
 }
