@@ -10,6 +10,7 @@ mod namespace_lifecycle;
 mod node_restriction;
 mod plugins;
 mod pod;
+mod pod_security;
 pub mod priority;
 mod request;
 mod runtime_class;
@@ -23,7 +24,7 @@ use async_trait::async_trait;
 
 pub use chain::Chain;
 pub use plugins::Parts;
-pub use request::{Operation, Request};
+pub use request::{Operation, Request, Warnings};
 
 use crate::ApiError;
 

@@ -1,7 +1,6 @@
 //! The plugins that are on by default, in upstream's order.
 //!
-//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: PodSecurity (every namespace
-//! is as upstream's default level `privileged`), StorageObjectInUseProtection, PersistentVolumeClaimResize,
+//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: StorageObjectInUseProtection, PersistentVolumeClaimResize,
 //! the certificate plugins, PodTopologyLabels, webhooks and policies, ResourceQuota.
 
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::defaults::{DefaultClass, INGRESS, STORAGE};
 use super::limit_ranger::LimitRanger;
 use super::namespace_lifecycle::NamespaceLifecycle;
 use super::node_restriction::NodeRestriction;
+use super::pod_security::PodSecurity;
 use super::priority::Priority;
 use super::runtime_class::RuntimeClass;
 use super::service_account::ServiceAccount;
@@ -40,6 +40,7 @@ impl Chain {
             Arc::new(ServiceAccount { objects: objects.clone(), clock, random }),
             Arc::new(NodeRestriction { objects: objects.clone() }),
             Arc::new(TaintNodesByCondition),
+            Arc::new(PodSecurity { objects: objects.clone() }),
             Arc::new(Priority { objects: objects.clone() }),
             Arc::new(DefaultTolerationSeconds),
             Arc::new(DefaultClass { objects: objects.clone(), kind: STORAGE }),

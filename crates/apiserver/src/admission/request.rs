@@ -1,5 +1,8 @@
 //! A write, as admission sees it.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::auth::UserInfo;
@@ -39,6 +42,22 @@ pub struct Request {
     pub options: Value,
     pub user: UserInfo,
     pub dry_run: bool,
+    /// What the client should know, whatever becomes of the write.
+    pub warnings: Warnings,
+}
+
+/// Texts for the client; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    pub fn push(&self, text: impl Into<String>) {
+        self.0.lock().push(text.into());
+    }
+
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
 }
 
 impl Request {
@@ -54,6 +73,10 @@ impl Request {
     /// Whether an object of `resource` is being created.
     pub fn creates(&self, group: &str, resource: &str) -> bool {
         self.operation == Operation::Create && self.is(group, resource)
+    }
+
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.push(text);
     }
 
     /// A 403 in upstream's words: `pods "x" is forbidden: WHY`.

@@ -45,6 +45,7 @@ fn create(resource: &str, namespace: &str, object: Value) -> Request {
         options: Value::Null,
         user: UserInfo::new("bob", &[]),
         dry_run: false,
+        warnings: Warnings::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use http::Method;
 
 use super::{discovery, health, openapi, version};
+use crate::admission::Warnings;
 use crate::auth::UserInfo;
 use crate::error::{ApiError, Result};
 use crate::path::{Next, Stage};
@@ -55,6 +56,7 @@ impl Handler {
             info,
             user,
             served,
+            warnings: Warnings::default(),
         };
         verbs::serve(&call, body).await
     }

@@ -207,6 +207,7 @@ impl Streaming {
             options: Value::Null,
             user: user.clone(),
             dry_run: false,
+            warnings: admission::Warnings::default(),
         };
         self.admission.admit(&mut request).await?;
         self.admission.validate(&request).await

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
+use crate::admission::Warnings;
 use crate::auth::UserInfo;
 use crate::encode::{View, Written};
 use crate::error::{ApiError, GroupResource, Result};
@@ -23,6 +24,8 @@ pub struct Call {
     pub served: Arc<Served>,
     pub query: String,
     pub headers: HeaderMap,
+    /// What admission has to tell.
+    pub warnings: Warnings,
 }
 
 impl Call {

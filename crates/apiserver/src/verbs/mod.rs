@@ -46,6 +46,7 @@ pub async fn serve(call: &Call, body: Body) -> Result<Response> {
     if let Some((.., text)) = DEPRECATED.iter().find(|(g, r, _)| (*g, *r) == (group, resource)) {
         call::warn(&mut response, text);
     }
+    call.warnings.take().iter().for_each(|text| call::warn(&mut response, text));
     Ok(response)
 }
 

@@ -95,6 +95,7 @@ impl<'a> Write<'a> {
             options: self.options.value(kind),
             user: call.user.clone(),
             dry_run: self.options.dry_run,
+            warnings: call.warnings.clone(),
         }
     }
 

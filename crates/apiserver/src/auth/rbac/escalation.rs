@@ -156,6 +156,7 @@ mod tests {
             options: Value::Null,
             user: UserInfo::new("bob", &["team"]),
             dry_run: false,
+            warnings: crate::admission::Warnings::default(),
         };
         let outcome = plugin().await.validate(&request).await;
         expected.assert_eq(&outcome.map_or_else(|error| error.to_string(), |()| "granted".to_owned()));
