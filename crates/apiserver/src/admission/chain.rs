@@ -19,6 +19,12 @@ impl Chain {
         Self::new(Vec::new())
     }
 
+    /// The chain with one more at its end.
+    #[must_use]
+    pub fn and(&self, plugin: Arc<dyn Admission>) -> Self {
+        Self(self.0.iter().cloned().chain([plugin]).collect())
+    }
+
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|plugin| plugin.name()).collect()
     }

@@ -13,6 +13,7 @@ mod pod;
 mod pod_security;
 pub mod priority;
 mod request;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod taint_nodes;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 pub use chain::Chain;
 pub use plugins::Parts;
 pub use request::{Operation, Request, Warnings};
+pub(crate) use resource_quota::ResourceQuota;
 
 use crate::ApiError;
 

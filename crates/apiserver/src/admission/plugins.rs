@@ -1,7 +1,8 @@
 //! The plugins that are on by default, in upstream's order.
 //!
 //! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: StorageObjectInUseProtection, PersistentVolumeClaimResize,
-//! the certificate plugins, PodTopologyLabels, webhooks and policies, ResourceQuota.
+//! the certificate plugins, PodTopologyLabels, webhooks and policies. ResourceQuota, which writes,
+//! is added where the registry is.
 
 use std::sync::Arc;
 

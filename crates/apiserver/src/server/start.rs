@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Core, Handle, bootstrap, expiry, following};
 use crate::addresses::Addresses;
-use crate::admission::{self, Chain};
+use crate::admission::{self, Chain, ResourceQuota};
 use crate::auth::node::NodeAuthorizer;
 use crate::auth::rbac::Rbac;
 use crate::auth::reviews::Reviews;
@@ -84,7 +84,8 @@ impl Server {
             rbac: gate.rbac.clone(),
             clock: clock.clone(),
             random: random.clone(),
-        });
+        })
+        .and(Arc::new(ResourceQuota { registry: registry.clone() }));
         let streaming = Streaming::new(streaming::Parts {
             objects: gate.objects.clone(),
             admission: admission.clone(),

@@ -14,15 +14,17 @@ async fn apply(server: &TestServer, path: &str, yaml: &str) -> Answer {
     server.send_bytes("PATCH", path, &APPLY, yaml.into()).await
 }
 
-/// `manager operation subresource fields`, one a line.
+/// `manager operation subresource fields`, one a line. By name: their order is that of their times.
 fn entries(object: &Value) -> String {
-    let mut told = String::new();
-    for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
+    let told = |entry: &Value| {
         let text = |name: &str| entry[name].as_str().unwrap_or("-").to_owned();
-        let words = [text("manager"), text("operation"), text("subresource"), entry["fieldsV1"].to_string()];
-        told += &format!("{}\n", words.join(" "));
-    }
-    told
+        [text("manager"), text("operation"), text("subresource"), entry["fieldsV1"].to_string()].join(" ")
+            + "\n"
+    };
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let mut lines: Vec<String> = entries.map(told).collect();
+    lines.sort();
+    lines.concat()
 }
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: '1', b: '1'}\n";

@@ -56,7 +56,13 @@ fn everything_that_baseline_forbids() {
             "livenessProbe": {"httpGet": {"host": "h"}},
         }],
     });
-    check(Level::Baseline, bad, expect![[r#"violates PodSecurity "baseline:latest": non-default capabilities (container "c" must not include "SYS_ADMIN" in securityContext.capabilities.add), host namespaces (hostNetwork=true, hostPID=true), hostPath volumes (volumes "a", "b"), hostPort (container "c" uses hostPort 80), probe or lifecycle host (container "c" uses probe or lifecycle host "h"), privileged (containers "i", "c" must not set securityContext.privileged=true), procMount (container "i" must not set securityContext.procMount to "Unmasked"), seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "x"; user may not be set), seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined"), forbidden sysctls (kernel.msgmax), hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)"#]]);
+    check(
+        Level::Baseline,
+        bad,
+        expect![[
+            r#"violates PodSecurity "baseline:latest": non-default capabilities (container "c" must not include "SYS_ADMIN" in securityContext.capabilities.add), host namespaces (hostNetwork=true, hostPID=true), hostPath volumes (volumes "a", "b"), hostPort (container "c" uses hostPort 80), probe or lifecycle host (container "c" uses probe or lifecycle host "h"), privileged (containers "i", "c" must not set securityContext.privileged=true), procMount (container "i" must not set securityContext.procMount to "Unmasked"), seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "x"; user may not be set), seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined"), forbidden sysctls (kernel.msgmax), hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)"#
+        ]],
+    );
 }
 
 #[test]
@@ -66,8 +72,18 @@ fn older_versions_know_fewer_rules() {
         "containers": [{"name": "c", "livenessProbe": {"httpGet": {"host": "h"}}}],
     });
     let at = |minor| Standard { level: Level::Baseline, version: Version::Minor(minor) };
-    check_at(at(31), spec.clone(), expect![[r#"violates PodSecurity "baseline:v1.31": forbidden sysctls (net.ipv4.tcp_rmem)"#]]);
-    check_at(at(34), spec, expect![[r#"violates PodSecurity "baseline:v1.34": probe or lifecycle host (container "c" uses probe or lifecycle host "h")"#]]);
+    check_at(
+        at(31),
+        spec.clone(),
+        expect![[r#"violates PodSecurity "baseline:v1.31": forbidden sysctls (net.ipv4.tcp_rmem)"#]],
+    );
+    check_at(
+        at(34),
+        spec,
+        expect![[
+            r#"violates PodSecurity "baseline:v1.34": probe or lifecycle host (container "c" uses probe or lifecycle host "h")"#
+        ]],
+    );
 }
 
 #[test]
