@@ -11,6 +11,7 @@
 //! - [`registry`]: the objects; [`strategy`]: what differs by kind; [`cache`]: what reads are answered from;
 //!   [`addresses`]: what Services hold
 //! - [`custom`]: custom resources
+//! - [`metrics`]: what nodes and pods use, asked of kubelets
 //! - [`error`]: what can go wrong, and the one place where it becomes a `Status`
 //! - [`body`]: the one body type
 //! - [`serve`], [`tls`]: sockets; [`auth`]: who asks and whether they may; [`admission`]: what changes or refuses a
@@ -26,6 +27,7 @@ pub mod custom;
 pub mod encode;
 pub mod error;
 pub mod media;
+mod metrics;
 pub mod object;
 mod openapi;
 pub mod path;

@@ -12,6 +12,9 @@ use crate::pod::qos::request;
 use crate::pod::status::Verdict;
 use crate::pods;
 
+mod app_armor;
+mod sysctls;
+
 /// What the node offers.
 pub(crate) struct Node<'a> {
     pub name: &'a str,
@@ -36,20 +39,22 @@ pub(crate) fn admit(context: &Context, pod: &Pod, others: &[Arc<Pod>]) -> Result
         memory_bytes: context.capacity.allocatable_memory(&context.config).into(),
         pods: context.config.max_pods.into(),
     };
-    check(pod, others, &node)
+    check(pod, others, &node)?;
+    sysctls::check(pod)?;
+    app_armor::check(pod, app_armor::on_this_host())
 }
 
 fn check(pod: &Pod, others: &[Arc<Pod>], node: &Node<'_>) -> Result<(), Verdict> {
     let spec = pods::spec(pod);
     if spec.node_name.as_deref().is_some_and(|name| name != node.name) {
-        return Err(rejected(
+        return Err(rejected_for(
             "NodeName",
             "Predicate NodeName failed: node(s) didn't match the requested node name",
         ));
     }
     let selector = spec.node_selector.iter().flatten();
     if selector.into_iter().any(|(key, value)| node.labels.get(key) != Some(value)) {
-        return Err(rejected(
+        return Err(rejected_for(
             "NodeAffinity",
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
         ));
@@ -61,7 +66,7 @@ fn check(pod: &Pod, others: &[Arc<Pod>], node: &Node<'_>) -> Result<(), Verdict>
     fits("memory", total(pod, "memory") / 1000, used("memory") / 1000, node.memory_bytes)
 }
 
-fn rejected(reason: &str, message: &str) -> Verdict {
+fn rejected_for(reason: &str, message: &str) -> Verdict {
     Verdict { reason: reason.into(), message: format!("Pod was rejected: {message}") }
 }
 
@@ -72,7 +77,7 @@ fn fits(resource: &str, requested: i128, used: i128, capacity: i128) -> Result<(
     let message = format!(
         "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
     );
-    Err(rejected(&format!("OutOf{resource}"), &message))
+    Err(rejected_for(&format!("OutOf{resource}"), &message))
 }
 
 /// Thousandths that a pod asks for: its containers together, or its largest init container.

@@ -32,27 +32,28 @@ fn resources_without_checks_of_their_own() {
     check(
         |resource| !has_checks(resource),
         expect![[r#"
-        admissionregistration.k8s.io/v1: mutatingadmissionpolicies
-        admissionregistration.k8s.io/v1alpha1: mutatingadmissionpolicies mutatingadmissionpolicybindings
-        admissionregistration.k8s.io/v1beta1: mutatingadmissionpolicies mutatingadmissionpolicybindings
-        internal.apiserver.k8s.io/v1alpha1: storageversions
-        authentication.k8s.io/v1: selfsubjectreviews tokenreviews
-        authorization.k8s.io/v1: localsubjectaccessreviews selfsubjectaccessreviews selfsubjectrulesreviews subjectaccessreviews
-        certificates.k8s.io/v1alpha1: clustertrustbundles
-        certificates.k8s.io/v1beta1: clustertrustbundles podcertificaterequests
-        coordination.k8s.io/v1alpha2: leasecandidates
-        coordination.k8s.io/v1beta1: leasecandidates
-        v1: componentstatuses serviceaccounts
-        flowcontrol.apiserver.k8s.io/v1: flowschemas prioritylevelconfigurations
-        networking.k8s.io/v1beta1: ipaddresses servicecidrs
-        resource.k8s.io/v1: deviceclasses resourceclaims resourceclaimtemplates resourceslices
-        resource.k8s.io/v1alpha3: devicetaintrules resourcepoolstatusrequests
-        resource.k8s.io/v1beta1: deviceclasses resourceclaims resourceclaimtemplates resourceslices
-        resource.k8s.io/v1beta2: deviceclasses devicetaintrules resourceclaims resourceclaimtemplates resourceslices
-        scheduling.k8s.io/v1alpha2: podgroups workloads
-        storage.k8s.io/v1: csistoragecapacities volumeattributesclasses
-        storage.k8s.io/v1beta1: volumeattributesclasses
-        storagemigration.k8s.io/v1beta1: storageversionmigrations"#]],
+            admissionregistration.k8s.io/v1: mutatingadmissionpolicies
+            admissionregistration.k8s.io/v1alpha1: mutatingadmissionpolicies mutatingadmissionpolicybindings
+            admissionregistration.k8s.io/v1beta1: mutatingadmissionpolicies mutatingadmissionpolicybindings
+            internal.apiserver.k8s.io/v1alpha1: storageversions
+            authentication.k8s.io/v1: selfsubjectreviews tokenreviews
+            authorization.k8s.io/v1: localsubjectaccessreviews selfsubjectaccessreviews selfsubjectrulesreviews subjectaccessreviews
+            certificates.k8s.io/v1alpha1: clustertrustbundles
+            certificates.k8s.io/v1beta1: clustertrustbundles podcertificaterequests
+            coordination.k8s.io/v1alpha2: leasecandidates
+            coordination.k8s.io/v1beta1: leasecandidates
+            v1: componentstatuses serviceaccounts
+            flowcontrol.apiserver.k8s.io/v1: flowschemas prioritylevelconfigurations
+            metrics.k8s.io/v1beta1: nodes pods
+            networking.k8s.io/v1beta1: ipaddresses servicecidrs
+            resource.k8s.io/v1: deviceclasses resourceclaims resourceclaimtemplates resourceslices
+            resource.k8s.io/v1alpha3: devicetaintrules resourcepoolstatusrequests
+            resource.k8s.io/v1beta1: deviceclasses resourceclaims resourceclaimtemplates resourceslices
+            resource.k8s.io/v1beta2: deviceclasses devicetaintrules resourceclaims resourceclaimtemplates resourceslices
+            scheduling.k8s.io/v1alpha2: podgroups workloads
+            storage.k8s.io/v1: csistoragecapacities volumeattributesclasses
+            storage.k8s.io/v1beta1: volumeattributesclasses
+            storagemigration.k8s.io/v1beta1: storageversionmigrations"#]],
     );
 }
 

@@ -77,6 +77,49 @@ impl View {
         }
     }
 
+    /// A list of objects that are not stored.
+    pub fn values(&self, objects: &[Value]) -> Result<Written> {
+        let list = match self.accepted.form {
+            Form::Table => self.table(objects, json!({})),
+            Form::Metadata => json!({
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {},
+                "items": objects.iter().map(metadata_only).collect::<Vec<_>>(),
+            }),
+            Form::Object if self.accepted.encoding == Encoding::Protobuf => {
+                let envelopes = objects.iter().map(|object| self.served.codec.encode_protobuf(object));
+                let items = envelopes
+                    .map(|envelope| protobuf::raw(&envelope?).map(<[u8]>::to_vec).ok_or_else(not_protobuf));
+                let items: Vec<Vec<u8>> = items.collect::<Result<_>>()?;
+                let raw = protobuf::list(&ListMeta::default(), &items);
+                let (api_version, kind) = (self.served.api_version(), self.served.list_kind());
+                return Ok(self.written(protobuf::envelope(&api_version, &kind, &raw)));
+            }
+            Form::Object => {
+                let item = |object: &Value| {
+                    let mut item = object.clone();
+                    if let Some(fields) = item.as_object_mut() {
+                        fields.remove("kind");
+                        fields.remove("apiVersion");
+                    }
+                    item
+                };
+                json!({
+                    "kind": self.served.list_kind(),
+                    "apiVersion": self.served.api_version(),
+                    "metadata": {},
+                    "items": objects.iter().map(item).collect::<Vec<_>>(),
+                })
+            }
+        };
+        let json = list.to_string().into_bytes();
+        Ok(self.written(match self.accepted.encoding {
+            Encoding::Yaml => yaml(&json),
+            _ => self.finish_json(json),
+        }))
+    }
+
     fn head(&self, meta: &ListMeta) -> String {
         let (kind, version) = (self.served.list_kind(), self.served.api_version());
         format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{},"items":["#, meta.json())

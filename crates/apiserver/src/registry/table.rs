@@ -16,9 +16,10 @@ use crate::error::GroupResource;
 use crate::strategy;
 use crate::strategy::traits::Traits;
 
-/// Versions that are off unless asked for, as upstream's: all that are not stable.
+/// Versions that are off unless asked for, as upstream's: all that are not stable. metrics.k8s.io never became it.
 fn is_served(resource: &Resource) -> bool {
-    !resource.version.contains("alpha") && !resource.version.contains("beta")
+    resource.group == crate::metrics::GROUP
+        || !resource.version.contains("alpha") && !resource.version.contains("beta")
 }
 
 /// Where a resource's objects are stored, if not under their own group and version.

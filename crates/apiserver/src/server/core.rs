@@ -9,6 +9,7 @@ use crate::admission::Chain;
 use crate::auth::Authorizer;
 use crate::auth::token::Issuer;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::paths::Documents;
 use crate::registry::Registry;
 use crate::streaming::Streaming;
@@ -29,6 +30,8 @@ pub struct Core {
     pub virtuals: Virtuals,
     /// Passes exec, logs, proxies on.
     pub streaming: Streaming,
+    /// What kubelets told of what is used.
+    pub metrics: Metrics,
     /// Discovery and OpenAPI, made once.
     pub documents: Documents,
 }

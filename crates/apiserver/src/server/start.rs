@@ -17,6 +17,7 @@ use crate::auth::{Authenticator, Authorizer, BootstrapTokens, Certificates, Obje
 use crate::cache::{Feed, Selection};
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::path::{self, Path};
 use crate::paths::{Documents, Handler};
 use crate::registry::{LiveObjects, Registry};
@@ -98,6 +99,7 @@ impl Server {
         })?;
         let core = Arc::new(Core {
             streaming,
+            metrics: Metrics::default(),
             documents: Documents::new(&registry),
             admission,
             config,

@@ -134,7 +134,7 @@ fn strip(headers: &mut HeaderMap) {
 /// Upstream: k8s.io/apiserver/pkg/registry/generic/rest/response_checker.go.
 pub(super) async fn refusal(response: Response, resource: &GroupResource, name: &str) -> ApiError {
     let status = response.status();
-    let text = text(response.into_body()).await;
+    let text = text(response.into_body(), ERROR_TEXT_BYTES).await.unwrap_or_else(|why| why);
     match status {
         StatusCode::INTERNAL_SERVER_ERROR => ApiError::internal(text),
         StatusCode::BAD_REQUEST => ApiError::bad_request(text),
@@ -147,20 +147,20 @@ pub(super) async fn refusal(response: Response, resource: &GroupResource, name: 
     }
 }
 
-/// The beginning of `body`, which is an error's text.
-async fn text(mut body: Body) -> String {
+/// The beginning of `body`, which is a text, or why it cannot be read.
+pub(super) async fn text(mut body: Body, longest: usize) -> Result<String, String> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         match frame.map(http_body::Frame::into_data) {
             Ok(Ok(data)) => bytes.extend_from_slice(&data),
             // Trailers say nothing.
             Ok(Err(_)) => {}
-            Err(error) => return format!("the answer cannot be read: {error}"),
+            Err(error) => return Err(format!("the answer cannot be read: {error}")),
         }
-        if bytes.len() >= ERROR_TEXT_BYTES {
-            bytes.truncate(ERROR_TEXT_BYTES);
+        if bytes.len() >= longest {
+            bytes.truncate(longest);
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).trim_end().to_owned()
+    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }

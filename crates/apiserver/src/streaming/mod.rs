@@ -30,6 +30,9 @@ use crate::auth::{Objects, UserInfo, fields};
 use crate::tls::TlsError;
 use crate::{ApiError, GroupResource, Request, RequestInfo, Response, body};
 
+/// The longest text that a kubelet is asked for: 110 pods with a few containers take some 200 KiB.
+const KUBELET_TEXT: usize = 16 << 20;
+
 /// What is needed to reach kubelets.
 pub struct Parts {
     pub objects: Arc<dyn Objects>,
@@ -103,6 +106,21 @@ impl Streaming {
     async fn kubelet(&self, node: &str) -> Result<Endpoint, ApiError> {
         let node = self.object("nodes", "", node).await?;
         target::kubelet(&node)
+    }
+
+    /// GETs a text of a node's kubelet, as ourselves.
+    ///
+    /// # Errors
+    /// When it cannot be reached or refuses.
+    pub(crate) async fn ask_kubelet(&self, node: &Value, path: &str) -> Result<String, ApiError> {
+        let kubelet = target::kubelet(node)?;
+        let request = Request::new(body::empty());
+        let response = self.forwarder.forward(&kubelet, parse(path)?, request).await.map_err(dial_error)?;
+        if !response.status().is_success() {
+            let resource = GroupResource::new("", "nodes");
+            return Err(forward::refusal(response, &resource, fields::name(node)).await);
+        }
+        forward::text(response.into_body(), KUBELET_TEXT).await.map_err(ApiError::internal)
     }
 
     async fn log(&self, request: Request, info: &RequestInfo, query: &str) -> Result<Response, ApiError> {

@@ -20,12 +20,12 @@ mod watch;
 mod write;
 mod write_options;
 
-pub use call::Call;
+pub use call::{Call, respond};
 pub use virtuals::Virtuals;
 pub use write_options::WriteOptions;
 
 use crate::error::{ApiError, Result};
-use crate::{Body, Response};
+use crate::{Body, Response, metrics};
 
 /// Kinds whose users are told to move on.
 const DEPRECATED: [(&str, &str, &str); 2] = [
@@ -55,6 +55,9 @@ async fn answer(call: &Call, body: Body) -> Result<Response> {
         return subresources::serve(call, body).await;
     }
     call.check_verb(&call.served.verbs)?;
+    if call.served.group == metrics::GROUP && call.served.storage.is_none() {
+        return metrics::serve(call).await;
+    }
     let is_object = !call.name().is_empty();
     if is_object && call.info.verb == "create" {
         return Err(ApiError::method_unknown());

@@ -1,5 +1,6 @@
 //! One container's image: present, pulled, or a reason to wait.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use client::{EventType, Key};
@@ -23,6 +24,32 @@ pub(crate) async fn ensure(
 ) -> Result<pb::Image, Waiting> {
     let job = Job { context, pod, container, sandbox };
     job.run(backoffs).await
+}
+
+/// The images that `container` mounts as volumes, by the volume's name.
+///
+/// Upstream: pkg/kubelet/kubelet_pods.go and kuberuntime_manager.go, getImageVolumes.
+pub(crate) async fn ensure_volumes(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    sandbox: &pb::PodSandboxConfig,
+    backoffs: &mut Backoffs,
+) -> Result<HashMap<String, pb::Image>, Waiting> {
+    let mut images = HashMap::new();
+    for volume in pods::spec(pod).volumes.iter().flatten() {
+        let Some(source) = &volume.image else { continue };
+        if !container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name) {
+            continue;
+        }
+        // The same steps, events and reasons as for the container's own image.
+        let mut wanted = container.clone();
+        wanted.image.clone_from(&source.reference);
+        wanted.image_pull_policy.clone_from(&source.pull_policy);
+        let image = ensure(context, pod, &wanted, sandbox, backoffs).await?;
+        images.insert(volume.name.clone(), image);
+    }
+    Ok(images)
 }
 
 struct Job<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go and kubelet_pods.go, makeMounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -45,6 +45,8 @@ pub(crate) struct Parts<'a> {
     pub env: &'a [(String, String)],
     pub volumes: &'a set_up::Ready,
     pub image: &'a pb::Image,
+    /// Images that are volumes, by the volume's name.
+    pub image_volumes: &'a HashMap<String, pb::Image>,
     pub hosts_file: Option<&'a Path>,
     pub node_memory: u64,
     /// The container whose processes an ephemeral one shall see.
@@ -133,6 +135,7 @@ fn security(parts: &Parts<'_>) -> pb::LinuxContainerSecurityContext {
         readonly_rootfs: own.read_only_root_filesystem == Some(true),
         supplemental_groups: groups,
         no_new_privs: no_new_privileges(&own),
+        supplemental_groups_policy: sandbox_config::groups_policy(parts.pod) as i32,
         masked_paths: if masked { strings(&MASKED) } else { Vec::new() },
         readonly_paths: if masked { strings(&READ_ONLY) } else { Vec::new() },
         seccomp: Some(sandbox_config::seccomp(
@@ -194,6 +197,9 @@ fn mounts(parts: &Parts<'_>) -> Result<Vec<pb::Mount>, ConfigError> {
 }
 
 fn volume_mount(parts: &Parts<'_>, index: usize, mount: &VolumeMount) -> Result<pb::Mount, ConfigError> {
+    if let Some(image) = parts.image_volumes.get(&mount.name) {
+        return Ok(image_mount(parts, image, mount));
+    }
     let volume = parts.volumes.paths.get(&mount.name).ok_or_else(|| ConfigError::NoVolume {
         volume: mount.name.clone(),
         path: mount.mount_path.clone(),
@@ -223,8 +229,25 @@ fn volume_mount(parts: &Parts<'_>, index: usize, mount: &VolumeMount) -> Result<
         host_path: host.to_string_lossy().into_owned(),
         readonly: mount.read_only.unwrap_or(false) || always_read_only(parts.pod, &mount.name),
         propagation: propagation as i32,
+        recursive_read_only: mount.read_only == Some(true) && wants_recursive(mount),
         ..Default::default()
     })
+}
+
+/// `IfPossible` is as good as `Enabled`: whether the kernel can, the runtime has told with its features.
+pub(crate) fn wants_recursive(mount: &VolumeMount) -> bool {
+    matches!(mount.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"))
+}
+
+/// An image as a volume is mounted by the runtime, read-only.
+fn image_mount(parts: &Parts<'_>, image: &pb::Image, mount: &VolumeMount) -> pb::Mount {
+    pb::Mount {
+        container_path: absolute(&mount.mount_path),
+        readonly: true,
+        image: Some(pb::ImageSpec { image: image.id.clone(), ..Default::default() }),
+        image_sub_path: sub_path_of(parts, mount).unwrap_or_default(),
+        ..Default::default()
+    }
 }
 
 /// Volumes that the kubelet writes are nobody else's to write, nor claims that the pod only reads.

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::plan::{has_started, policy};
+use super::plan::{has_started, restarts_after};
 use super::resize::{Difference, difference};
 use crate::pods;
 use crate::probes::results::{Kind, Outcome, Results};
@@ -115,12 +115,9 @@ fn will_wait(
         );
     }
     let over = pods::is_finished(facts.pod) || pods::deletion_requested(facts.pod).is_some();
-    let restarts = match policy(facts.pod, container) {
-        _ if over => false,
-        "Never" => false,
-        "OnFailure" => record.exit_code != 0,
-        _ => role == Role::Main || pods::is_sidecar(container) || record.exit_code != 0,
-    };
+    // An init container that has succeeded is done, whatever its policy.
+    let done = role == Role::Init && !pods::is_sidecar(container) && record.exit_code == 0;
+    let restarts = !over && !done && restarts_after(facts.pod, container, record.exit_code);
     restarts.then(|| facts.waiting.get(&container.name).cloned()).flatten()
 }
 
@@ -178,7 +175,9 @@ fn mount_status(mount: &k8s_openapi::api::core::v1::VolumeMount) -> VolumeMountS
         name: mount.name.clone(),
         mount_path: mount.mount_path.clone(),
         read_only: read_only.then_some(true),
-        recursive_read_only: read_only.then(|| "Disabled".to_owned()),
+        recursive_read_only: read_only.then(|| {
+            if super::container_config::wants_recursive(mount) { "Enabled" } else { "Disabled" }.to_owned()
+        }),
         ..VolumeMountStatus::default()
     }
 }

@@ -4,6 +4,7 @@
 
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 
+use super::plan::restarts_after;
 use crate::pods;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,29 +35,33 @@ impl Phase {
 struct Count {
     pending_init: usize,
     failed_init: usize,
+    /// Of those failed: they will not be tried again.
+    lost_init: usize,
     unknown: usize,
     running: usize,
     waiting: usize,
     stopped: usize,
+    /// Of those stopped: they will be started again.
+    restarting: usize,
     succeeded: usize,
 }
 
 pub(crate) fn phase(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus]) -> Phase {
     let mut count = Count::default();
     for container in pods::init_containers(pod) {
-        count_init(container, find(init, &container.name), &mut count);
+        count_init(pod, container, find(init, &container.name), &mut count);
     }
     for container in pods::containers(pod) {
-        count_main(find(main, &container.name), &mut count);
+        count_main(pod, container, find(main, &container.name), &mut count);
     }
-    decide(pods::restart_policy(pod), &count)
+    decide(&count)
 }
 
 fn find<'a>(statuses: &'a [ContainerStatus], name: &str) -> Option<&'a ContainerStatus> {
     statuses.iter().find(|s| s.name == name)
 }
 
-fn count_init(container: &Container, status: Option<&ContainerStatus>, count: &mut Count) {
+fn count_init(pod: &Pod, container: &Container, status: Option<&ContainerStatus>, count: &mut Count) {
     let Some(status) = status else {
         count.pending_init += 1;
         return;
@@ -71,7 +76,10 @@ fn count_init(container: &Container, status: Option<&ContainerStatus>, count: &m
     }
     match (exited(&status.state), exited(&status.last_state)) {
         (Some(0), _) => {}
-        (Some(_), _) => count.failed_init += 1,
+        (Some(code), _) => {
+            count.failed_init += 1;
+            count.lost_init += usize::from(!restarts_after(pod, container, code));
+        }
         (None, Some(code)) if is_waiting(status) && code != 0 => count.failed_init += 1,
         (None, _) => count.pending_init += 1,
     }
@@ -81,7 +89,7 @@ fn is_waiting(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_none_or(|s| s.waiting.is_some())
 }
 
-fn count_main(status: Option<&ContainerStatus>, count: &mut Count) {
+fn count_main(pod: &Pod, container: &Container, status: Option<&ContainerStatus>, count: &mut Count) {
     let Some(status) = status else {
         count.unknown += 1;
         return;
@@ -92,15 +100,18 @@ fn count_main(status: Option<&ContainerStatus>, count: &mut Count) {
     } else if let Some(terminated) = state.terminated {
         count.stopped += 1;
         count.succeeded += usize::from(terminated.exit_code == 0);
+        count.restarting += usize::from(restarts_after(pod, container, terminated.exit_code));
     } else if status.last_state.as_ref().is_some_and(|s| s.terminated.is_some()) {
+        // It waits for its next start.
         count.stopped += 1;
+        count.restarting += 1;
     } else {
         count.waiting += 1;
     }
 }
 
-fn decide(policy: &str, count: &Count) -> Phase {
-    if count.failed_init > 0 && policy == "Never" {
+fn decide(count: &Count) -> Phase {
+    if count.lost_init > 0 {
         return Phase::Failed;
     }
     if count.pending_init > 0 && count.running == 0 && count.stopped == 0 {
@@ -118,10 +129,11 @@ fn decide(policy: &str, count: &Count) -> Phase {
     if count.stopped == 0 || count.unknown > 0 {
         return Phase::Pending;
     }
-    match policy {
-        "Always" => Phase::Running,
-        _ if count.stopped == count.succeeded => Phase::Succeeded,
-        "Never" => Phase::Failed,
-        _ => Phase::Running,
+    if count.restarting > 0 {
+        Phase::Running
+    } else if count.stopped == count.succeeded {
+        Phase::Succeeded
+    } else {
+        Phase::Failed
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/kubelet/kuberuntime, computePodActions and computeInitContainerActions.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
 
 use super::resize::{Difference, difference};
 use crate::pods;
@@ -191,7 +191,9 @@ fn plan_main(pod: &Pod, runtime: &PodRuntime, probes: &Results, plan: &mut Plan)
             kept += 1;
             continue;
         };
-        let again = matches!(kill.why, Why::Changed | Why::Resize) || policy(pod, container) != "Never";
+        // A container that is killed ends with this code, unless it ends by itself before.
+        const KILLED: i32 = 137;
+        let again = matches!(kill.why, Why::Changed | Why::Resize) || restarts_after(pod, container, KILLED);
         plan.kill.push(kill);
         if again {
             plan.start.push(index);
@@ -251,14 +253,61 @@ fn restarts(pod: &Pod, container: &Container, record: Option<&ContainerRecord>) 
     match record.run {
         Run::Running => false,
         Run::Created | Run::Unknown => true,
-        Run::Exited => match policy(pod, container) {
-            "Never" => false,
-            "OnFailure" => record.exit_code != 0,
-            _ => true,
-        },
+        Run::Exited => restarts_after(pod, container, record.exit_code),
+    }
+}
+
+/// Whether a container that ended with `code` is started again: by its rules, its own policy, the pod's, in this order.
+///
+/// Upstream: pkg/kubelet/container/helpers.go, ShouldContainerBeRestarted.
+pub(crate) fn restarts_after(pod: &Pod, container: &Container, code: i32) -> bool {
+    let matches = |rule: &ContainerRestartRule| {
+        let Some(codes) = &rule.exit_codes else { return false };
+        let listed = codes.values.iter().flatten().any(|value| *value == code);
+        match codes.operator.as_str() {
+            "In" => listed,
+            "NotIn" => !listed,
+            _ => false,
+        }
+    };
+    let rule = container.restart_policy_rules.iter().flatten().find(|rule| matches(rule));
+    if rule.is_some_and(|rule| rule.action == "Restart") {
+        return true;
+    }
+    match policy(pod, container) {
+        "Never" => false,
+        "OnFailure" => code != 0,
+        _ => true,
     }
 }
 
 fn indexes(containers: &[Container], wanted: impl Fn(&Container) -> bool) -> Vec<usize> {
     containers.iter().enumerate().filter(|(_, c)| wanted(c)).map(|(index, _)| index).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn rules_come_before_policies() {
+        let after = |pod_policy: &str, container: Value, code: i32| {
+            let spec = json!({"restartPolicy": pod_policy, "containers": [container]});
+            let pod = crate::testing::pod(json!({"spec": spec}));
+            restarts_after(&pod, &pods::containers(&pod)[0], code)
+        };
+        let rules = |operator: &str| {
+            json!({"name": "c", "restartPolicy": "Never", "restartPolicyRules": [
+                {"action": "Restart", "exitCodes": {"operator": operator, "values": [42]}}
+            ]})
+        };
+        assert!(after("Never", rules("In"), 42));
+        assert!(!after("Always", rules("In"), 41));
+        assert!(after("Never", rules("NotIn"), 41));
+        assert!(after("Never", json!({"name": "c", "restartPolicy": "OnFailure"}), 1));
+        assert!(!after("Always", json!({"name": "c", "restartPolicy": "OnFailure"}), 0));
+        assert!(after("Always", json!({"name": "c"}), 0));
+    }
 }

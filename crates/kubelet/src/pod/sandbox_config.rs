@@ -67,6 +67,7 @@ fn linux(config: &Config, pod: &Pod) -> pb::LinuxPodSandboxConfig {
             run_as_user: context.run_as_user.map(|value| pb::Int64Value { value }),
             run_as_group: context.run_as_group.map(|value| pb::Int64Value { value }),
             supplemental_groups: groups,
+            supplemental_groups_policy: groups_policy(pod) as i32,
             privileged: pods::containers(pod)
                 .iter()
                 .chain(pods::init_containers(pod))
@@ -78,6 +79,16 @@ fn linux(config: &Config, pod: &Pod) -> pb::LinuxPodSandboxConfig {
             ..Default::default()
         }),
         ..Default::default()
+    }
+}
+
+/// Whether the groups of the image count beside the pod's.
+pub(crate) fn groups_policy(pod: &Pod) -> pb::SupplementalGroupsPolicy {
+    let policy =
+        pods::spec(pod).security_context.as_ref().and_then(|s| s.supplemental_groups_policy.as_deref());
+    match policy {
+        Some("Strict") => pb::SupplementalGroupsPolicy::Strict,
+        _ => pb::SupplementalGroupsPolicy::Merge,
     }
 }
 

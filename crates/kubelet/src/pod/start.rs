@@ -42,7 +42,11 @@ impl Start<'_> {
         let image = puller::ensure(self.context, self.pod, self.container, self.sandbox_config, backoffs)
             .await
             .inspect_err(|w| self.failed(&w.reason))?;
-        let config = self.configure(&image).await.map_err(|why| {
+        let volumes =
+            puller::ensure_volumes(self.context, self.pod, self.container, self.sandbox_config, backoffs)
+                .await
+                .inspect_err(|w| self.failed(&w.reason))?;
+        let config = self.configure(&image, &volumes).await.map_err(|why| {
             self.failed(&why);
             waiting("CreateContainerConfigError", why)
         })?;
@@ -60,7 +64,11 @@ impl Start<'_> {
         self.post_start(&id).await
     }
 
-    async fn configure(&self, image: &pb::Image) -> Result<pb::ContainerConfig, String> {
+    async fn configure(
+        &self,
+        image: &pb::Image,
+        image_volumes: &HashMap<String, pb::Image>,
+    ) -> Result<pb::ContainerConfig, String> {
         let (config_maps, secrets) = self.objects().await?;
         let services = self.services().await;
         let node = self.context.node_fields(self.addresses);
@@ -82,6 +90,7 @@ impl Start<'_> {
             env: &env,
             volumes: self.volumes,
             image,
+            image_volumes,
             hosts_file: Some(&hosts),
             node_memory: self.context.capacity.memory_bytes,
             target: self.target.as_deref(),

@@ -8,6 +8,8 @@ use client::EventType;
 use cri::v1 as pb;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::Api;
 use stdx::error_chain;
 
 use super::backoff::go_duration;
@@ -152,10 +154,32 @@ impl Worker {
         if let Err(source) = std::fs::create_dir_all(&config.log_directory) {
             return self.no_sandbox(&source.to_string());
         }
-        match self.context.cri.run_sandbox(config).await {
+        let handler = match self.runtime_handler().await {
+            Ok(handler) => handler,
+            Err(why) => return self.no_sandbox(&why),
+        };
+        match self.context.cri.run_sandbox(config, handler).await {
             Ok(_) => true,
             Err(error) => self.no_sandbox(&error.said()),
         }
+    }
+
+    /// The runtime's name for what the pod's RuntimeClass means; empty for its default.
+    async fn runtime_handler(&self) -> Result<String, String> {
+        let spec = pods::spec(&self.pod);
+        let class = spec.runtime_class_name.as_deref().unwrap_or_default();
+        let handler = if class.is_empty() {
+            String::new()
+        } else {
+            let api: Api<RuntimeClass> = Api::all(self.context.config.client.clone());
+            let found = api.get_opt(class).await.map_err(|error| error_chain(&error))?;
+            let missing = || format!("failed to get sandbox runtime: RuntimeClass {class:?} not found");
+            found.ok_or_else(missing)?.handler
+        };
+        if spec.host_users == Some(false) && !self.context.cri.has_user_namespaces(&handler).await {
+            return Err(format!("RuntimeClass handler {handler:?} does not support user namespaces"));
+        }
+        Ok(handler)
     }
 
     fn no_sandbox(&mut self, why: &str) -> bool {

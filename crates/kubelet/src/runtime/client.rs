@@ -108,6 +108,15 @@ impl Cri {
         Ok(answer.status.map(|s| s.conditions).unwrap_or_default())
     }
 
+    /// Whether a handler says that it can. One that does not answer cannot be relied on.
+    pub async fn has_user_namespaces(&self, handler: &str) -> bool {
+        let Ok(answer) = call!(self.runtime, status, pb::StatusRequest { verbose: false }) else {
+            return false;
+        };
+        let found = answer.runtime_handlers.into_iter().find(|known| known.name == handler);
+        found.and_then(|known| known.features).is_some_and(|features| features.user_namespaces)
+    }
+
     pub async fn set_pod_cidr(&self, cidr: &str) -> Result<(), CriError> {
         let config = pb::RuntimeConfig { network_config: Some(pb::NetworkConfig { pod_cidr: cidr.into() }) };
         call!(
@@ -178,8 +187,12 @@ impl Cri {
         Ok(call!(self.runtime, list_containers, pb::ListContainersRequest { filter: None })?.containers)
     }
 
-    pub async fn run_sandbox(&self, config: pb::PodSandboxConfig) -> Result<String, CriError> {
-        let request = pb::RunPodSandboxRequest { config: Some(config), runtime_handler: String::new() };
+    pub async fn run_sandbox(
+        &self,
+        config: pb::PodSandboxConfig,
+        runtime_handler: String,
+    ) -> Result<String, CriError> {
+        let request = pb::RunPodSandboxRequest { config: Some(config), runtime_handler };
         Ok(call!(self.runtime, run_pod_sandbox, request)?.pod_sandbox_id)
     }
 

@@ -1,12 +1,14 @@
 //! The kubelet's HTTPS server: logs, exec, attach, port-forward, pods, stats, metrics.
 //!
-//! Upstream: pkg/kubelet/server. Reading order: [`listen`], [`auth`], [`routes`], [`containers`], [`relay`], [`stats`].
+//! Upstream: pkg/kubelet/server. Reading order: [`listen`], [`auth`], [`routes`], [`containers`], [`relay`], [`stats`],
+//! [`resource_metrics`].
 
 mod auth;
 mod containers;
 mod listen;
 pub(crate) mod query;
 mod relay;
+mod resource_metrics;
 mod routes;
 mod stats;
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use super::auth::{self, Identity};
-use super::{Body, Refusal, answer, containers, stats};
+use super::{Body, Refusal, answer, containers, resource_metrics, stats};
 use crate::context::Context;
 use crate::pod_manager::Workers;
 
@@ -64,9 +64,11 @@ async fn route(
         ["run", namespace, pod, container] => {
             server.run(namespace, pod, container, request.uri().query().unwrap_or_default()).await
         }
-        ["stats", "summary"] => Ok(answer(StatusCode::OK, JSON, stats::summary(context).await?)),
+        ["stats", "summary"] => Ok(answer(StatusCode::OK, JSON, stats::summary(context, workers).await?)),
         ["metrics"] => Ok(answer(StatusCode::OK, METRICS, stats::metrics(workers))),
-        ["metrics", "resource"] => Ok(answer(StatusCode::OK, METRICS, stats::resource(context).await?)),
+        ["metrics", "resource"] => {
+            Ok(answer(StatusCode::OK, METRICS, resource_metrics::text(context, workers).await?))
+        }
         ["healthz", ..] => Ok(answer(StatusCode::OK, TEXT, "ok")),
         _ => Err(Refusal::not_found("404 page not found")),
     }

@@ -80,7 +80,9 @@ impl Volumes {
     pub async fn set_up(&self, pod: &Pod, node: &NodeFields) -> Result<Ready, SetUpError> {
         let mut job = Job { volumes: self, pod, node, refresh: None };
         let mut paths = BTreeMap::new();
-        for volume in pods::spec(pod).volumes.iter().flatten() {
+        // Images are mounted by the runtime.
+        let ours = |volume: &&Volume| volume.image.is_none();
+        for volume in pods::spec(pod).volumes.iter().flatten().filter(ours) {
             let path =
                 job.one(volume).await.map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
             paths.insert(volume.name.clone(), path);

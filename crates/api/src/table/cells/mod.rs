@@ -4,6 +4,7 @@
 
 mod admission;
 mod events;
+mod metrics;
 mod nodes;
 mod pods;
 mod services;
@@ -14,6 +15,7 @@ mod workloads;
 
 pub(crate) use admission::*;
 pub(crate) use events::*;
+pub(crate) use metrics::*;
 pub(crate) use nodes::*;
 pub(crate) use pods::*;
 pub(crate) use services::*;
