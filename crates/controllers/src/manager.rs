@@ -9,7 +9,7 @@ use stdx::{Clock, Shutdown, Tasks};
 
 use crate::context::{ClientFor, Context};
 use crate::{
-    certificates, cronjob, daemonset, deployment, endpoints, endpointslice, garbage_collector, job,
+    certificates, cronjob, daemonset, deployment, disruption, endpoints, endpointslice, garbage_collector, job,
     namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, statefulset,
     taint_eviction, ttl_after_finished, volumes,
 };
@@ -100,6 +100,7 @@ impl Manager {
         tasks.spawn("pod-gc", pod_gc::start(context("pod-garbage-collector")));
         tasks.spawn("node-lifecycle", node_lifecycle::start(context("node-controller")));
         tasks.spawn("daemonset", daemonset::start(context("daemon-set-controller")));
+        tasks.spawn("disruption", disruption::start(context("disruption-controller")));
         tasks.spawn("statefulset", statefulset::start(context("statefulset-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
         tasks

@@ -120,7 +120,8 @@ impl Claims<'_> {
         let pod_name = format!("{}-{ordinal}", name(self.set));
         let foreign = |owner: &OwnerReference| {
             let is_set = Some(&owner.uid) == self.set.metadata.uid.as_ref();
-            !is_set && !(owner.kind == "Pod" && owner.name == pod_name)
+            let is_pod = owner.kind == "Pod" && owner.name == pod_name;
+            !(is_set || is_pod)
         };
         let mut owners: Vec<_> = old.iter().filter(|owner| foreign(owner)).cloned().collect();
         match condemned {

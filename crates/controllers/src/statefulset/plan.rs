@@ -25,6 +25,9 @@ pub(super) struct Scene<'a> {
     pub now: Timestamp,
 }
 
+/// Pods by their number.
+type Numbered<'a> = BTreeMap<i32, &'a Arc<Pod>>;
+
 /// One step. Those of a plan do not depend on each other.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
@@ -68,7 +71,7 @@ impl Scene<'_> {
     }
 
     /// The pods by number: those that belong, and those that are to go.
-    fn by_ordinal(&self) -> (BTreeMap<i32, &Arc<Pod>>, BTreeMap<i32, &Arc<Pod>>) {
+    fn by_ordinal(&self) -> (Numbered<'_>, Numbered<'_>) {
         let numbered = self.pods.iter().filter_map(|pod| Some((ordinal(self.set, pod)?, pod)));
         numbered.partition(|(ordinal, _)| self.is_member(*ordinal))
     }
@@ -142,8 +145,8 @@ fn grow(scene: &Scene<'_>, ordinal: i32, pod: Option<&Arc<Pod>>, steps: &mut Vec
 /// Takes away what is too much, the highest first; true if the rest has to wait.
 fn shrink(
     scene: &Scene<'_>,
-    members: &BTreeMap<i32, &Arc<Pod>>,
-    condemned: &BTreeMap<i32, &Arc<Pod>>,
+    members: &Numbered<'_>,
+    condemned: &Numbered<'_>,
     steps: &mut Vec<Step>,
 ) -> bool {
     let unhealthy =
@@ -170,7 +173,7 @@ fn shrink(
 }
 
 /// Deletes members of an old revision down to the partition, as many at once as may be unavailable.
-fn roll(scene: &Scene<'_>, members: &BTreeMap<i32, &Arc<Pod>>) -> Vec<Step> {
+fn roll(scene: &Scene<'_>, members: &Numbered<'_>) -> Vec<Step> {
     let Some(rolling) = scene.rolling() else { return Vec::new() };
     let replicas = scene.spec.replicas.unwrap_or(1);
     let most = rolling.max_unavailable.as_ref().map_or(1, |value| scaled(value, replicas, false).max(1));
