@@ -6,6 +6,7 @@
 //! Reading order: [`manager`], then the pieces that all share ([`context`], [`selector`], [`pods`], [`owners`],
 //! [`slow_start`]), then one module per controller.
 
+mod autoscaler;
 mod certificates;
 mod context;
 mod cronjob;

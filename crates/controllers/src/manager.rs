@@ -9,8 +9,8 @@ use stdx::{Clock, Shutdown, Tasks};
 
 use crate::context::{ClientFor, Context};
 use crate::{
-    certificates, cronjob, daemonset, deployment, disruption, endpoints, endpointslice, garbage_collector, job,
-    namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, statefulset,
+    certificates, cronjob, daemonset, deployment, disruption, endpoints, endpointslice, garbage_collector,
+    job, namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, service_account, statefulset,
     taint_eviction, ttl_after_finished, volumes,
 };
 
@@ -101,6 +101,8 @@ impl Manager {
         tasks.spawn("node-lifecycle", node_lifecycle::start(context("node-controller")));
         tasks.spawn("daemonset", daemonset::start(context("daemon-set-controller")));
         tasks.spawn("disruption", disruption::start(context("disruption-controller")));
+        let autoscaler = context("horizontal-pod-autoscaler");
+        tasks.spawn("horizontal-pod-autoscaler", crate::autoscaler::start(autoscaler));
         tasks.spawn("statefulset", statefulset::start(context("statefulset-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
         tasks
