@@ -93,8 +93,7 @@ impl Reconcile for Reconciler {
         if self.written.is_stale(key, &*scaler) {
             return Ok(Next::After(Duration::from_secs(1)));
         }
-        let (spec, status) =
-            (scaler.spec.clone(), scaler.status.clone().unwrap_or_default());
+        let (spec, status) = (scaler.spec.clone(), scaler.status.clone().unwrap_or_default());
         let mut work = Work { key, scaler, spec, status };
         work.status.observed_generation = work.scaler.metadata.generation;
         let outcome = self.look(&mut work).await;
