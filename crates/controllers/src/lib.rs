@@ -29,6 +29,7 @@ mod pod_control;
 mod pod_gc;
 mod pods;
 mod replicaset;
+mod resource_quota;
 mod root_ca;
 mod selector;
 mod service_account;

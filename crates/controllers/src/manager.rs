@@ -103,6 +103,8 @@ impl Manager {
         tasks.spawn("disruption", disruption::start(context("disruption-controller")));
         let autoscaler = context("horizontal-pod-autoscaler");
         tasks.spawn("horizontal-pod-autoscaler", crate::autoscaler::start(autoscaler));
+        let quota = context("resourcequota-controller");
+        tasks.spawn("resourcequota", crate::resource_quota::start(quota));
         tasks.spawn("statefulset", statefulset::start(context("statefulset-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
         tasks

@@ -8,3 +8,4 @@ mod reconciler;
 mod resources;
 
 pub(crate) use reconciler::start;
+pub(crate) use resources::discover;

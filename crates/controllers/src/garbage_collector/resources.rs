@@ -28,7 +28,7 @@ pub(super) fn name_of(api: &ApiResource) -> String {
 }
 
 /// What discovery lists now.
-pub(super) async fn discover(client: Client) -> kube::Result<Vec<(ApiResource, bool)>> {
+pub(crate) async fn discover(client: Client) -> kube::Result<Vec<(ApiResource, bool)>> {
     let discovery = Discovery::new(client).run_aggregated().await?;
     let mut found = Vec::new();
     for group in discovery.groups() {
