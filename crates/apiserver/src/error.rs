@@ -197,9 +197,11 @@ impl ApiError {
 
     /// The same from what validation found.
     pub fn invalid_fields(group: &str, kind: &str, name: &str, errors: &api::FieldErrors) -> Self {
+        // An error of the object itself has upstream's word for no path.
+        let place = |path: &str| if path.is_empty() { "<nil>".to_owned() } else { path.to_owned() };
         let problems: Vec<(String, String, String)> = errors
             .iter()
-            .map(|error| (error.kind.cause().to_string(), error.body(), error.path.clone()))
+            .map(|error| (error.kind.cause().to_string(), error.body(), place(&error.path)))
             .collect();
         Self::invalid(group, kind, name, &problems)
     }

@@ -19,17 +19,34 @@ pub(crate) enum Kind {
     Bytes(Vec<u8>),
     Name(String),
     /// `a.b`; `has(a.b)` only tests; `a.?b` is optional.
-    Select { of: Box<Expr>, field: String, mode: Mode },
+    Select {
+        of: Box<Expr>,
+        field: String,
+        mode: Mode,
+    },
     /// A function, an operator (`_+_`), or a method with its receiver first.
-    Call { function: String, args: Vec<Expr>, is_method: bool },
+    Call {
+        function: String,
+        args: Vec<Expr>,
+        is_method: bool,
+    },
     /// Items; `[?a]` leaves out what is not there.
     List(Vec<(Expr, bool)>),
     Map(Vec<(Expr, Expr, bool)>),
     Loop(Box<Loop>),
     /// `cel.bind(name, value, body)`.
-    Bind { name: String, value: Box<Expr>, body: Box<Expr> },
+    Bind {
+        name: String,
+        value: Box<Expr>,
+        body: Box<Expr>,
+    },
     /// `a.optMap(name, body)`, and the flat one.
-    OptMap { of: Box<Expr>, name: String, body: Box<Expr>, flat: Flatness },
+    OptMap {
+        of: Box<Expr>,
+        name: String,
+        body: Box<Expr>,
+        flat: Flatness,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

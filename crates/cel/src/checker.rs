@@ -13,7 +13,7 @@ const TYPE_NAMES: [&str; 11] =
 
 /// Checks a tree; `optional.of(x)` and its like become functions on the way.
 pub(crate) fn check(expr: &mut Expr, names: &HashMap<String, Type>) -> Result<Type, Vec<Failure>> {
-    let mut checker = Checker { names, local: Vec::new(), failures: Vec::new() };
+    let mut checker = Checker { names, local: Vec::new(), failures: Vec::new(), in_format: false };
     let result = checker.expr(expr);
     if checker.failures.is_empty() { Ok(result) } else { Err(checker.failures) }
 }
@@ -23,6 +23,8 @@ struct Checker<'a> {
     /// Of comprehensions, the innermost last.
     local: Vec<(String, Type)>,
     failures: Vec<Failure>,
+    /// The arguments of `format` may be of many types.
+    in_format: bool,
 }
 
 impl Checker<'_> {
@@ -33,7 +35,9 @@ impl Checker<'_> {
 
     fn lookup(&self, name: &str) -> Option<Type> {
         let local = self.local.iter().rev().find(|(own, _)| own == name).map(|(_, kind)| kind.clone());
-        local.or_else(|| self.names.get(name).cloned()).or_else(|| TYPE_NAMES.contains(&name).then_some(Type::Type))
+        local
+            .or_else(|| self.names.get(name).cloned())
+            .or_else(|| TYPE_NAMES.contains(&name).then_some(Type::Type))
     }
 
     fn expr(&mut self, expr: &mut Expr) -> Type {
@@ -122,8 +126,13 @@ impl Checker<'_> {
         match before {
             None => found,
             Some(before) if Bindings::default().accepts(&before, &found) => {
-                if before == Type::Null { found } else { before }
+                if before == Type::Null {
+                    found
+                } else {
+                    before
+                }
             }
+            Some(_) if self.in_format => Type::Dyn,
             Some(before) => self.fail(at, format!("expected type '{before}' but found '{found}'")),
         }
     }
@@ -202,7 +211,9 @@ impl Checker<'_> {
             *is_method = false;
             args.remove(0);
         }
+        let outer = std::mem::replace(&mut self.in_format, *is_method && function == "format");
         let found: Vec<Type> = args.iter_mut().map(|arg| self.expr(arg)).collect();
+        self.in_format = outer;
         let name = if *is_method { format!(".{function}") } else { function.clone() };
         let candidates = overloads::of(&name);
         if candidates.is_empty() {
@@ -214,7 +225,8 @@ impl Checker<'_> {
             .filter(|overload| overload.args.len() == found.len())
             .filter_map(|overload| {
                 let mut bindings = Bindings::default();
-                let fits = overload.args.iter().zip(&found).all(|(wanted, found)| bindings.accepts(wanted, found));
+                let fits =
+                    overload.args.iter().zip(&found).all(|(wanted, found)| bindings.accepts(wanted, found));
                 fits.then(|| bindings.resolve(&overload.result))
             })
             .collect();
@@ -229,7 +241,11 @@ impl Checker<'_> {
                 self.fail(at, why)
             }
             [first, rest @ ..] => {
-                if rest.iter().all(|other| other == first) { first.clone() } else { Type::Dyn }
+                if rest.iter().all(|other| other == first) {
+                    first.clone()
+                } else {
+                    Type::Dyn
+                }
             }
         }
     }

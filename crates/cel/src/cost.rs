@@ -54,7 +54,8 @@ impl Estimator<'_> {
             Kind::Text(text) => plain(0, text.chars().count() as u64),
             Kind::Bytes(bytes) => plain(0, bytes.len() as u64),
             Kind::Name(name) => {
-                let local = self.local.iter().rev().find(|(own, _)| own == name).map(|(_, bound)| bound.clone());
+                let local =
+                    self.local.iter().rev().find(|(own, _)| own == name).map(|(_, bound)| bound.clone());
                 Found { cost: 1, bound: local.unwrap_or_else(|| self.names.get(name).cloned()) }
             }
             Kind::Select { of, field, .. } => {
@@ -63,7 +64,8 @@ impl Estimator<'_> {
                 Found { cost: of.cost.saturating_add(1), bound }
             }
             Kind::List(items) => {
-                let cost = items.iter().fold(10, |sum: u64, (item, _)| sum.saturating_add(self.expr(item).cost));
+                let cost =
+                    items.iter().fold(10, |sum: u64, (item, _)| sum.saturating_add(self.expr(item).cost));
                 plain(cost, items.len() as u64)
             }
             Kind::Map(entries) => {

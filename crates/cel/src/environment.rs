@@ -75,7 +75,11 @@ fn told(text: &str, failures: &[Failure]) -> CompileError {
             }
         }
         let shown = text.lines().nth(line - 1).unwrap_or("");
-        format!("ERROR: <input>:{line}:{}: {why}\n | {shown}\n | {}^", column + 1, ".".repeat(column.min(1000)))
+        format!(
+            "ERROR: <input>:{line}:{}: {why}\n | {shown}\n | {}^",
+            column + 1,
+            ".".repeat(column.min(1000))
+        )
     };
     let all: Vec<String> = failures.iter().take(100).map(one).collect();
     CompileError(format!("compilation failed: {}", all.join("\n")))
@@ -91,7 +95,11 @@ impl Program {
     ///
     /// # Errors
     /// [`EvalError`]
-    pub fn evaluate<'a>(&self, names: &[(&str, Value<'a>)], budget: &mut u64) -> Result<Value<'a>, EvalError> {
+    pub fn evaluate<'a>(
+        &self,
+        names: &[(&str, Value<'a>)],
+        budget: &mut u64,
+    ) -> Result<Value<'a>, EvalError> {
         Interpreter { names, local: Vec::new(), budget }.eval(&self.expr)
     }
 
@@ -109,9 +117,13 @@ fn uses(expr: &Expr, name: &str) -> bool {
         Kind::List(items) => items.iter().any(|(item, _)| uses(item, name)),
         Kind::Map(entries) => entries.iter().any(|(key, value, _)| uses(key, name) || uses(value, name)),
         Kind::Loop(found) => {
-            uses(&found.range, name) || uses(&found.body, name) || found.filter.as_ref().is_some_and(|f| uses(f, name))
+            uses(&found.range, name)
+                || uses(&found.body, name)
+                || found.filter.as_ref().is_some_and(|f| uses(f, name))
         }
-        Kind::Bind { value, body, .. } | Kind::OptMap { of: value, body, .. } => uses(value, name) || uses(body, name),
+        Kind::Bind { value, body, .. } | Kind::OptMap { of: value, body, .. } => {
+            uses(value, name) || uses(body, name)
+        }
         _ => false,
     }
 }

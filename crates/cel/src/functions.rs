@@ -33,7 +33,7 @@ pub(crate) fn type_named(name: &str) -> Option<&'static str> {
 
 /// What a call costs, by the sizes of what it works on.
 pub(crate) fn cost(function: &str, args: &[Value<'_>]) -> u64 {
-    let size = |index: usize| args.get(index).and_then(Value::len).unwrap_or(0) as u64;
+    let size = |index: usize| args.get(index).and_then(Value::size).unwrap_or(0) as u64;
     let tenth = |size: u64| size.div_ceil(10);
     match function {
         "matches" | "find" | "findAll" => (tenth(size(0)) * (size(1) / 4).max(1)).max(1),
@@ -48,7 +48,7 @@ pub(crate) fn cost(function: &str, args: &[Value<'_>]) -> u64 {
 
 /// The number of values within a value, so far as it is looked at.
 fn deep(value: &Value<'_>, depth: usize) -> u64 {
-    let own = value.len().unwrap_or(1) as u64;
+    let own = value.size().unwrap_or(1) as u64;
     if depth > 8 || matches!(value, Value::Text(_) | Value::Bytes(_)) {
         return own;
     }
@@ -76,19 +76,27 @@ pub(crate) fn call<'a>(function: &str, args: &[Value<'a>], is_method: bool) -> O
         ("@in", [item, range]) => is_in(item, range),
         ("_[_]", [of, index]) => at(of, index),
         ("_[?_]", [Value::Optional(None), _]) => Ok(Value::Optional(None)),
-        ("_[?_]", [Value::Optional(Some(of)), index]) => Ok(Value::Optional(at(of, index).ok().map(Arc::new))),
-        ("_[?_]", [of, index]) => Ok(Value::Optional(at(of, index).ok().map(Arc::new))),
-        ("size", [of]) => of.len().map_or_else(|| none("size", args), |len| Ok(Value::Int(len as i64))),
-        ("int" | "uint" | "double" | "string" | "bytes" | "bool" | "timestamp" | "duration" | "dyn" | "type", [of]) => {
-            convert(function, of)
+        ("_[?_]", [Value::Optional(Some(of)), index]) => {
+            Ok(Value::Optional(at(of, index).ok().map(Arc::new)))
         }
-        ("matches", [Value::Text(text), Value::Text(pattern)]) => Ok(Value::Bool(regex(pattern)?.is_match(text))),
+        ("_[?_]", [of, index]) => Ok(Value::Optional(at(of, index).ok().map(Arc::new))),
+        ("size", [of]) => of.size().map_or_else(|| none("size", args), |len| Ok(Value::Int(len as i64))),
+        (
+            "int" | "uint" | "double" | "string" | "bytes" | "bool" | "timestamp" | "duration" | "dyn"
+            | "type",
+            [of],
+        ) => convert(function, of),
+        ("matches", [Value::Text(text), Value::Text(pattern)]) => {
+            Ok(Value::Bool(regex(pattern)?.is_match(text)))
+        }
         ("contains", [Value::Text(text), Value::Text(part)]) => Ok(Value::Bool(text.contains(&**part))),
         ("startsWith", [Value::Text(text), Value::Text(part)]) => Ok(Value::Bool(text.starts_with(&**part))),
         ("endsWith", [Value::Text(text), Value::Text(part)]) => Ok(Value::Bool(text.ends_with(&**part))),
         ("optional.of", [of]) => Ok(Value::some(of.clone())),
         ("optional.none", []) => Ok(Value::Optional(None)),
-        ("optional.ofNonZeroValue", [of]) => Ok(Value::Optional((!is_zero(of)).then(|| Arc::new(of.clone())))),
+        ("optional.ofNonZeroValue", [of]) => {
+            Ok(Value::Optional((!is_zero(of)).then(|| Arc::new(of.clone()))))
+        }
         ("hasValue", [Value::Optional(inner)]) => Ok(Value::Bool(inner.is_some())),
         ("value", [Value::Optional(Some(inner))]) => Ok((**inner).clone()),
         ("value", [Value::Optional(None)]) => failed("optional.none() dereference"),
@@ -152,8 +160,12 @@ fn arithmetic<'a>(function: &str, a: &Value<'a>, b: &Value<'a>) -> Outcome<'a> {
             _ => return none(function, &[Value::Double(*a), Value::Double(*b)]),
         })),
         (Value::Text(a), Value::Text(b)) if function == "_+_" => Ok(Value::text(&format!("{a}{b}"))),
-        (Value::Bytes(a), Value::Bytes(b)) if function == "_+_" => Ok(Value::Bytes([&**a, &**b].concat().into())),
-        (Value::Timestamp(_) | Value::Duration(_), Value::Timestamp(_) | Value::Duration(_)) => times(function, a, b),
+        (Value::Bytes(a), Value::Bytes(b)) if function == "_+_" => {
+            Ok(Value::Bytes([&**a, &**b].concat().into()))
+        }
+        (Value::Timestamp(_) | Value::Duration(_), Value::Timestamp(_) | Value::Duration(_)) => {
+            times(function, a, b)
+        }
         _ => match (function, a.items(), b.items()) {
             ("_+_", Some(mut a), Some(b)) => {
                 a.extend(b);
@@ -167,13 +179,17 @@ fn arithmetic<'a>(function: &str, a: &Value<'a>, b: &Value<'a>) -> Outcome<'a> {
 fn times<'a>(function: &str, a: &Value<'_>, b: &Value<'_>) -> Outcome<'a> {
     let overflow = || EvalError::Failed("return error for overflow".into());
     let span = SignedDuration::from_nanos;
-    let moved = |at: &Timestamp, by: SignedDuration| at.checked_add(by).map(Value::Timestamp).map_err(|_| overflow());
+    let moved =
+        |at: &Timestamp, by: SignedDuration| at.checked_add(by).map(Value::Timestamp).map_err(|_| overflow());
     match (function, a, b) {
-        ("_+_", Value::Duration(a), Value::Duration(b)) => a.checked_add(*b).map(Value::Duration).ok_or_else(overflow),
-        ("_-_", Value::Duration(a), Value::Duration(b)) => a.checked_sub(*b).map(Value::Duration).ok_or_else(overflow),
-        ("_+_", Value::Timestamp(at), Value::Duration(by)) | ("_+_", Value::Duration(by), Value::Timestamp(at)) => {
-            moved(at, span(*by))
+        ("_+_", Value::Duration(a), Value::Duration(b)) => {
+            a.checked_add(*b).map(Value::Duration).ok_or_else(overflow)
         }
+        ("_-_", Value::Duration(a), Value::Duration(b)) => {
+            a.checked_sub(*b).map(Value::Duration).ok_or_else(overflow)
+        }
+        ("_+_", Value::Timestamp(at), Value::Duration(by))
+        | ("_+_", Value::Duration(by), Value::Timestamp(at)) => moved(at, span(*by)),
         ("_-_", Value::Timestamp(at), Value::Duration(by)) => moved(at, -span(*by)),
         ("_-_", Value::Timestamp(a), Value::Timestamp(b)) => {
             let nanos = a.as_nanosecond() - b.as_nanosecond();
@@ -219,7 +235,7 @@ fn is_zero(value: &Value<'_>) -> bool {
         Value::Null | Value::Bool(false) | Value::Int(0) | Value::Uint(0) | Value::Optional(None) => true,
         Value::Double(double) => *double == 0.0,
         Value::Duration(nanos) => *nanos == 0,
-        other => other.len() == Some(0),
+        other => other.size() == Some(0),
     }
 }
 
@@ -274,7 +290,9 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let value: f64 = rest[..digits].parse().ok()?; // not a number: no duration
-        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit() || c == '.').map_or(rest.len(), |end| digits + end);
+        let unit_end = rest[digits..]
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .map_or(rest.len(), |end| digits + end);
         nanos += value
             * match &rest[digits..unit_end] {
                 "ns" => 1.0,
@@ -292,7 +310,8 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
 
 fn convert<'a>(to: &str, of: &Value<'a>) -> Outcome<'a> {
     let range = || EvalError::Failed("range error".into());
-    let wrong = |text: &str| EvalError::Failed(format!("type conversion error from 'string' to '{to}': {text:?}"));
+    let wrong =
+        |text: &str| EvalError::Failed(format!("type conversion error from 'string' to '{to}': {text:?}"));
     Ok(match (to, of) {
         ("dyn", of) => of.clone(),
         ("type", of) => Value::Type(of.type_name().to_owned()),
@@ -316,7 +335,9 @@ fn convert<'a>(to: &str, of: &Value<'a>) -> Outcome<'a> {
             _ => return Err(wrong(text)),
         },
         ("timestamp", Value::Text(text)) => Value::Timestamp(text.parse().map_err(|_| wrong(text))?),
-        ("timestamp", Value::Int(seconds)) => Value::Timestamp(Timestamp::from_second(*seconds).map_err(|_| range())?),
+        ("timestamp", Value::Int(seconds)) => {
+            Value::Timestamp(Timestamp::from_second(*seconds).map_err(|_| range())?)
+        }
         ("duration", Value::Text(text)) => Value::Duration(parse_duration(text).ok_or_else(|| wrong(text))?),
         ("duration", Value::Int(seconds)) => Value::Duration(seconds.checked_mul(NANOS).ok_or_else(range)?),
         ("string", of) => match to_text(of) {

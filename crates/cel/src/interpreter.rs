@@ -99,7 +99,9 @@ impl<'a> Interpreter<'a, '_> {
         let found = owner.get(&Value::text(field));
         let is_map = owner.entries_possible();
         match (mode, found) {
-            (Mode::Test, found) if is_map => Ok(Value::Bool(found.is_some_and(|value| !matches!(value, Value::Null)))),
+            (Mode::Test, found) if is_map => {
+                Ok(Value::Bool(found.is_some_and(|value| !matches!(value, Value::Null))))
+            }
             (Mode::Optional, found) if is_map => Ok(Value::Optional(found.map(Arc::new))),
             (Mode::Value, found) if through && is_map => Ok(Value::Optional(found.map(Arc::new))),
             (Mode::Value, Some(value)) => Ok(value),
@@ -169,7 +171,11 @@ impl<'a> Interpreter<'a, '_> {
             // The alternative is not evaluated when there is a value.
             "or" | "orValue" if is_method && args.len() == 2 => {
                 if let Value::Optional(Some(value)) = self.eval(&args[0])? {
-                    return Ok(if function == "or" { Value::Optional(Some(value)) } else { (*value).clone() });
+                    return Ok(if function == "or" {
+                        Value::Optional(Some(value))
+                    } else {
+                        (*value).clone()
+                    });
                 }
                 return self.eval(&args[1]);
             }
@@ -182,7 +188,7 @@ impl<'a> Interpreter<'a, '_> {
         self.pay(functions::cost(function, &values))?;
         let result = functions::call(function, &values, is_method)?;
         // What has been made takes memory.
-        self.pay(result.len().unwrap_or(0) as u64 / 10)?;
+        self.pay(result.size().unwrap_or(0) as u64 / 10)?;
         Ok(result)
     }
 
@@ -190,7 +196,14 @@ impl<'a> Interpreter<'a, '_> {
         let range = self.eval(&found.range)?;
         let pairs = pairs(&range, found.names.len() == 2)?;
         self.pay(pairs.len() as u64 / 10 + 1)?;
-        let mut state = State { what: found.what, list: Vec::new(), map: Vec::new(), count: 0, error: None, keys: Vec::new() };
+        let mut state = State {
+            what: found.what,
+            list: Vec::new(),
+            map: Vec::new(),
+            count: 0,
+            error: None,
+            keys: Vec::new(),
+        };
         for (first, second) in pairs {
             self.pay(2)?;
             self.local.push((found.names[0].clone(), first.clone()));
@@ -286,10 +299,11 @@ impl<'a> State<'a> {
 /// What a loop goes over: items or keys, or index (key) and value.
 fn pairs<'a>(range: &Value<'a>, two: bool) -> std::result::Result<Vec<(Value<'a>, Value<'a>)>, EvalError> {
     if let Some(items) = range.items() {
-        let numbered = items.into_iter().enumerate();
         return Ok(match two {
-            true => numbered.map(|(index, item)| (Value::Int(index as i64), item)).collect(),
-            false => numbered.map(|(_, item)| (item, Value::Null)).collect(),
+            true => {
+                items.into_iter().enumerate().map(|(index, item)| (Value::Int(index as i64), item)).collect()
+            }
+            false => items.into_iter().map(|item| (item, Value::Null)).collect(),
         });
     }
     match range.entries() {

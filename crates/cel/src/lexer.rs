@@ -23,8 +23,8 @@ pub(crate) enum TokenKind {
 pub(crate) type Failure = (usize, String);
 
 const SIGNS: [&str; 25] = [
-    "&&", "||", "==", "!=", "<=", ">=", ".?", "[?", "{?", "?", "<", ">", "!", "+", "-", "*", "/", "%", "(", ")", "[",
-    "]", "{", "}", ",",
+    "&&", "||", "==", "!=", "<=", ">=", ".?", "[?", "{?", "?", "<", ">", "!", "+", "-", "*", "/", "%", "(",
+    ")", "[", "]", "{", "}", ",",
 ];
 const MORE_SIGNS: [&str; 2] = [".", ":"];
 
@@ -34,7 +34,10 @@ const LONGEST: usize = 100_000;
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, Failure> {
     let chars: Vec<char> = text.chars().collect();
     if chars.len() > LONGEST {
-        return Err((0, format!("expression code point size exceeds limit: size: {}, limit {LONGEST}", chars.len())));
+        return Err((
+            0,
+            format!("expression code point size exceeds limit: size: {}, limit {LONGEST}", chars.len()),
+        ));
     }
     let mut lexer = Lexer { chars: &chars, at: 0, out: Vec::new() };
     lexer.run()?;
@@ -149,7 +152,10 @@ impl Lexer<'_> {
             // One more than the largest may stand behind a minus.
             match u64::from_str_radix(digits, radix) {
                 Ok(value) if value <= i64::MAX as u64 => TokenKind::Int(value as i64),
-                Ok(value) if value == 1 << 63 && self.out.last().is_some_and(|t| t.kind == TokenKind::Sign("-")) => {
+                Ok(value)
+                    if value == 1 << 63
+                        && self.out.last().is_some_and(|t| t.kind == TokenKind::Sign("-")) =>
+                {
                     self.out.pop();
                     TokenKind::Int(i64::MIN)
                 }
@@ -170,7 +176,8 @@ impl Lexer<'_> {
     fn prefixed_text(&self) -> bool {
         let is_prefix = |c: char| matches!(c, 'r' | 'R' | 'b' | 'B');
         let is_quote = |c: char| matches!(c, '"' | '\'');
-        is_prefix(self.peek(0)) && (is_quote(self.peek(1)) || (is_prefix(self.peek(1)) && is_quote(self.peek(2))))
+        is_prefix(self.peek(0))
+            && (is_quote(self.peek(1)) || (is_prefix(self.peek(1)) && is_quote(self.peek(2))))
     }
 
     fn prefixed(&mut self, start: usize) -> Result<(), Failure> {
@@ -207,7 +214,9 @@ impl Lexer<'_> {
         }
         let kind = match bytes {
             true => TokenKind::Bytes(out),
-            false => TokenKind::Text(String::from_utf8(out).map_err(|_| (start, "invalid UTF-8".to_owned()))?),
+            false => {
+                TokenKind::Text(String::from_utf8(out).map_err(|_| (start, "invalid UTF-8".to_owned()))?)
+            }
         };
         self.push(start, kind);
         Ok(())
@@ -238,7 +247,14 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    fn code(&mut self, count: usize, radix: u32, byte: bool, start: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn code(
+        &mut self,
+        count: usize,
+        radix: u32,
+        byte: bool,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let end = (self.at + count).min(self.chars.len());
         let digits: String = self.chars[self.at..end].iter().collect();
         let invalid = || (start, "invalid escape sequence".to_owned());

@@ -61,7 +61,9 @@ fn text_function<'a>(function: &str, text: &str, args: &[Value<'a>]) -> Outcome<
         ("trim", []) => Ok(Value::text(text.trim())),
         ("reverse", []) => Ok(Value::text(&text.chars().rev().collect::<String>())),
         ("replace", [Value::Text(from), Value::Text(to)]) => replace(text, from, to, -1),
-        ("replace", [Value::Text(from), Value::Text(to), Value::Int(count)]) => replace(text, from, to, *count),
+        ("replace", [Value::Text(from), Value::Text(to), Value::Int(count)]) => {
+            replace(text, from, to, *count)
+        }
         ("split", [Value::Text(by)]) => split(text, by, -1),
         ("split", [Value::Text(by), Value::Int(count)]) => split(text, by, *count),
         ("substring", [Value::Int(from)]) => cut(*from, text.chars().count() as i64),
@@ -90,10 +92,10 @@ fn text_function<'a>(function: &str, text: &str, args: &[Value<'a>]) -> Outcome<
             Err(error) => failed(error.to_string()),
         },
         ("isQuantity", []) => Ok(Value::Bool(text.parse::<Quantity>().is_ok())),
-        ("url", []) => parse_url(text)
-            .map_or_else(|| failed(format!("URL parse error during conversion from string: {text:?}")), |url| {
-                Ok(Value::Url(Arc::new(url)))
-            }),
+        ("url", []) => parse_url(text).map_or_else(
+            || failed(format!("URL parse error during conversion from string: {text:?}")),
+            |url| Ok(Value::Url(Arc::new(url))),
+        ),
         ("isURL", []) => Ok(Value::Bool(parse_url(text).is_some())),
         ("ip", []) => match strict_ip(text) {
             Some(ip) => Ok(Value::Ip(ip)),
@@ -116,10 +118,12 @@ fn text_function<'a>(function: &str, text: &str, args: &[Value<'a>]) -> Outcome<
             Some(version) => Ok(Value::Semver(Arc::new(version))),
             None => failed(format!("invalid semantic version: {text:?}")),
         },
-        ("isSemver", rest) => Ok(Value::Bool(parse_semver(text, matches!(rest, [Value::Bool(true)])).is_some())),
-        ("format.named", []) => {
-            Ok(Value::Optional(FORMATS.iter().find(|name| **name == text).map(|name| Arc::new(Value::Format(name)))))
+        ("isSemver", rest) => {
+            Ok(Value::Bool(parse_semver(text, matches!(rest, [Value::Bool(true)])).is_some()))
         }
+        ("format.named", []) => Ok(Value::Optional(
+            FORMATS.iter().find(|name| **name == text).map(|name| Arc::new(Value::Format(name))),
+        )),
         _ => none(function, args),
     }
 }
@@ -219,7 +223,10 @@ fn format_text<'a>(format: &str, args: &[Value<'a>]) -> Outcome<'a> {
         match fits {
             Some(text) => out.push_str(&text),
             None => {
-                return failed(format!("error during formatting: clause %{verb} cannot be used with {}", arg.type_name()));
+                return failed(format!(
+                    "error during formatting: clause %{verb} cannot be used with {}",
+                    arg.type_name()
+                ));
             }
         }
     }
@@ -262,14 +269,12 @@ fn list_function<'a>(function: &str, args: &[Value<'a>]) -> Outcome<'a> {
         items
     };
     let second = args.get(1).and_then(Value::items);
-    let position = |range: &mut dyn Iterator<Item = (usize, &Value<'a>)>| {
-        let wanted = args.get(1).unwrap_or(&Value::Null);
-        Value::Int(range.find(|(_, item)| item.is_same(wanted)).map_or(-1, |(index, _)| index as i64))
-    };
+    let is_wanted = |item: &Value<'a>| args.get(1).is_some_and(|wanted| item.is_same(wanted));
+    let place = |found: Option<usize>| Ok(Value::Int(found.map_or(-1, |at| at as i64)));
     match (function, &args[1..]) {
-        ("isSorted", []) => {
-            Ok(Value::Bool(items.windows(2).all(|pair| pair[0].compare(&pair[1]).is_none_or(Ordering::is_le))))
-        }
+        ("isSorted", []) => Ok(Value::Bool(
+            items.windows(2).all(|pair| pair[0].compare(&pair[1]).is_none_or(Ordering::is_le)),
+        )),
         ("sum", []) => {
             let mut items = items.into_iter();
             let Some(first) = items.next() else { return Ok(Value::Int(0)) };
@@ -280,8 +285,8 @@ fn list_function<'a>(function: &str, args: &[Value<'a>]) -> Outcome<'a> {
             (sorted, _) if !sorted.is_empty() => Ok(sorted[sorted.len() - 1].clone()),
             _ => failed(format!("{function} called on empty list")),
         },
-        ("indexOf", [_]) => Ok(position(&mut items.iter().enumerate())),
-        ("lastIndexOf", [_]) => Ok(position(&mut items.iter().enumerate().rev())),
+        ("indexOf", [_]) => place(items.iter().position(is_wanted)),
+        ("lastIndexOf", [_]) => place(items.iter().rposition(is_wanted)),
         ("sort", []) => Ok(Value::list(sorted(items))),
         ("reverse", []) => Ok(Value::list(items.into_iter().rev().collect())),
         ("distinct", []) => {
@@ -297,8 +302,11 @@ fn list_function<'a>(function: &str, args: &[Value<'a>]) -> Outcome<'a> {
             let flat = items.into_iter().flat_map(|item| item.items().unwrap_or_else(|| vec![item]));
             Ok(Value::list(flat.collect()))
         }
-        ("slice", [Value::Int(from), Value::Int(to)]) => match (usize::try_from(*from), usize::try_from(*to)) {
-            (Ok(from), Ok(to)) if from <= to && to <= items.len() => Ok(Value::list(items[from..to].to_vec())),
+        ("slice", [Value::Int(from), Value::Int(to)]) => match (usize::try_from(*from), usize::try_from(*to))
+        {
+            (Ok(from), Ok(to)) if from <= to && to <= items.len() => {
+                Ok(Value::list(items[from..to].to_vec()))
+            }
             _ => failed(format!("cannot slice({from}, {to}), list is length {}", items.len())),
         },
         ("first", []) => Ok(Value::Optional(items.into_iter().next().map(Arc::new))),
@@ -328,7 +336,9 @@ fn math<'a>(function: &str, args: &[Value<'a>]) -> Outcome<'a> {
         many => many.to_vec(),
     };
     let best = |wanted: Ordering| {
-        all.iter().cloned().reduce(|best, next| if next.compare_numbers(&best) == Some(wanted) { next } else { best })
+        all.iter()
+            .cloned()
+            .reduce(|best, next| if next.compare_numbers(&best) == Some(wanted) { next } else { best })
     };
     match (function, args) {
         ("math.greatest", _) => best(Ordering::Greater).map_or_else(|| none(function, args), Ok),
@@ -339,7 +349,9 @@ fn math<'a>(function: &str, args: &[Value<'a>]) -> Outcome<'a> {
         ("math.abs", [Value::Double(value)]) => Ok(Value::Double(value.abs())),
         ("math.abs", [Value::Uint(value)]) => Ok(Value::Uint(*value)),
         ("math.sign", [Value::Int(value)]) => Ok(Value::Int(value.signum())),
-        ("math.sign", [Value::Double(value)]) => Ok(Value::Double(if *value == 0.0 { 0.0 } else { value.signum() })),
+        ("math.sign", [Value::Double(value)]) => {
+            Ok(Value::Double(if *value == 0.0 { 0.0 } else { value.signum() }))
+        }
         ("math.ceil", [Value::Double(value)]) => Ok(Value::Double(value.ceil())),
         ("math.floor", [Value::Double(value)]) => Ok(Value::Double(value.floor())),
         ("math.round", [Value::Double(value)]) => Ok(Value::Double(value.round())),
@@ -359,7 +371,13 @@ fn quantity_function<'a>(function: &str, own: &Quantity, args: &[Value<'a>]) -> 
     };
     let order = || other.map_or(Ordering::Equal, |other| own.cmp(&other));
     match (function, args.len()) {
-        ("sign", 1) => Ok(Value::Int(if own.is_zero() { 0 } else if own.is_negative() { -1 } else { 1 })),
+        ("sign", 1) => Ok(Value::Int(if own.is_zero() {
+            0
+        } else if own.is_negative() {
+            -1
+        } else {
+            1
+        })),
         ("isInteger", 1) => Ok(Value::Bool(own.is_integer())),
         ("asInteger", 1) if own.is_integer() => Ok(Value::Int(own.value())),
         ("asInteger", 1) => failed("cannot convert value to integer"),
@@ -484,20 +502,26 @@ fn ip_function<'a>(function: &str, ip: IpAddr, args: &[Value<'a>]) -> Outcome<'a
         "isLinkLocalMulticast" => flag(four.octets()[..3] == [224, 0, 0], six.segments()[0] == 0xff02),
         "isLinkLocalUnicast" => flag(four.is_link_local(), six.segments()[0] & 0xffc0 == 0xfe80),
         "isGlobalUnicast" => {
-            let link_local = if ip.is_ipv4() { four.is_link_local() } else { six.segments()[0] & 0xffc0 == 0xfe80 };
+            let link_local =
+                if ip.is_ipv4() { four.is_link_local() } else { six.segments()[0] & 0xffc0 == 0xfe80 };
             let broadcast = ip.is_ipv4() && four.is_broadcast();
-            Ok(Value::Bool(!ip.is_unspecified() && !ip.is_loopback() && !ip.is_multicast() && !link_local && !broadcast))
+            Ok(Value::Bool(
+                !ip.is_unspecified() && !ip.is_loopback() && !ip.is_multicast() && !link_local && !broadcast,
+            ))
         }
         _ => none(function, args),
     }
 }
 
 fn cidr_function<'a>(function: &str, ip: IpAddr, length: u8, args: &[Value<'a>]) -> Outcome<'a> {
-    let contains = |other: IpAddr| ip.is_ipv4() == other.is_ipv4() && masked(ip, length) == masked(other, length);
+    let contains =
+        |other: IpAddr| ip.is_ipv4() == other.is_ipv4() && masked(ip, length) == masked(other, length);
     match (function, &args[1..]) {
         ("containsIP", [Value::Ip(other)]) => Ok(Value::Bool(contains(*other))),
-        ("containsIP", [Value::Text(text)]) => strict_ip(text)
-            .map_or_else(|| failed(format!("IP Address {text:?} parse error")), |other| Ok(Value::Bool(contains(other)))),
+        ("containsIP", [Value::Text(text)]) => strict_ip(text).map_or_else(
+            || failed(format!("IP Address {text:?} parse error")),
+            |other| Ok(Value::Bool(contains(other))),
+        ),
         ("containsCIDR", [Value::Cidr(other, long)]) => Ok(Value::Bool(*long >= length && contains(*other))),
         ("containsCIDR", [Value::Text(text)]) => parse_cidr(text).map_or_else(
             || failed(format!("network address parse error: {text:?}")),
@@ -540,7 +564,9 @@ pub(crate) fn compare_semver(a: &Semver, b: &Semver) -> Ordering {
         (false, true) => Ordering::Less,
         _ => {
             let part = |text: &str| {
-                text.split('.').map(|w| (w.parse::<u64>().map_or((1, 0), |n| (0, n)), w.to_owned())).collect::<Vec<_>>()
+                text.split('.')
+                    .map(|w| (w.parse::<u64>().map_or((1, 0), |n| (0, n)), w.to_owned()))
+                    .collect::<Vec<_>>()
             };
             part(&a.pre).cmp(&part(&b.pre))
         }
@@ -585,7 +611,8 @@ fn format_function<'a>(function: &str, name: &str, args: &[Value<'a>]) -> Outcom
         other if api::custom::is_format(other, text) => Vec::new(),
         other => vec![format!("invalid {other}")],
     };
-    Ok(Value::Optional((!wrong.is_empty()).then(|| {
-        Arc::new(Value::list(wrong.iter().map(|text| Value::text(text)).collect()))
-    })))
+    Ok(Value::Optional(
+        (!wrong.is_empty())
+            .then(|| Arc::new(Value::list(wrong.iter().map(|text| Value::text(text)).collect()))),
+    ))
 }

@@ -261,7 +261,8 @@ static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| 
 fn comparisons() -> Vec<Overload> {
     let numbers = [Type::Int, Type::Uint, Type::Double];
     let pair = |a: &Type, b: &Type| Overload { args: vec![a.clone(), b.clone()], result: Type::Bool };
-    let mut all: Vec<Overload> = numbers.iter().flat_map(|a| numbers.iter().map(move |b| pair(a, b))).collect();
+    let mut all: Vec<Overload> =
+        numbers.iter().flat_map(|a| numbers.iter().map(move |b| pair(a, b))).collect();
     let others = [Type::Bool, Type::String, Type::Bytes, Type::Timestamp, Type::Duration];
     all.extend(others.iter().map(|own| pair(own, own)));
     all

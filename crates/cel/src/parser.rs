@@ -7,8 +7,27 @@ use crate::lexer::{Failure, Token, TokenKind, tokens};
 const MOST_DEPTH: usize = 96;
 
 const RESERVED: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
-    "namespace", "return", "var", "void", "while", "in", "true", "false", "null",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+    "in",
+    "true",
+    "false",
+    "null",
 ];
 
 pub(crate) fn parse(text: &str) -> Result<Expr, Failure> {
@@ -146,7 +165,10 @@ impl Parser {
         loop {
             count += 1;
             if count > MOST_DEPTH * 2 {
-                return Err((self.place(), format!("expression recursion limit exceeded: {}", MOST_DEPTH * 2)));
+                return Err((
+                    self.place(),
+                    format!("expression recursion limit exceeded: {}", MOST_DEPTH * 2),
+                ));
             }
             let at = self.place();
             if self.take(".") {

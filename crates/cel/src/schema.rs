@@ -11,8 +11,27 @@ use crate::cost::Bound;
 use crate::types::{ObjectType, Type};
 
 const RESERVED: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
-    "let", "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// A property's name in expressions; none if it cannot be named there.
@@ -67,7 +86,10 @@ fn object(schema: &Structural, place: &str, is_resource: bool) -> Type {
             fields.insert(name.to_owned(), (name.to_owned(), Type::String));
         }
         let metadata = [("name", Type::String), ("generateName", Type::String)];
-        fields.insert("metadata".into(), ("metadata".into(), Type::object(&format!("{place}.metadata"), &metadata)));
+        fields.insert(
+            "metadata".into(),
+            ("metadata".into(), Type::object(&format!("{place}.metadata"), &metadata)),
+        );
     }
     Type::Object(Arc::new(ObjectType { name: place.to_owned(), fields }))
 }
@@ -119,7 +141,13 @@ fn string_size(schema: &Structural) -> u64 {
         return most;
     }
     if !checks.choices.is_empty() {
-        return checks.choices.iter().filter_map(|choice| choice.as_str()).map(|text| text.len() as u64).max().unwrap_or(0);
+        return checks
+            .choices
+            .iter()
+            .filter_map(|choice| choice.as_str())
+            .map(|text| text.len() as u64)
+            .max()
+            .unwrap_or(0);
     }
     match checks.format.as_str() {
         "duration" => 32,
@@ -135,7 +163,9 @@ fn least(schema: &Structural) -> u64 {
         "string" => schema.checks.min_length.unwrap_or(0) + 2,
         "boolean" => 4,
         "object" => {
-            let of = |name: &String| schema.properties.get(name).map_or(0, |below| name.len() as u64 + 4 + least(below));
+            let of = |name: &String| {
+                schema.properties.get(name).map_or(0, |below| name.len() as u64 + 4 + least(below))
+            };
             2 + schema.checks.required.iter().map(of).sum::<u64>()
         }
         "array" => 2,

@@ -8,7 +8,12 @@ fn environment() -> Environment {
     let mut env = Environment::new();
     let spec = Type::object(
         "spec",
-        &[("oars", Type::Int), ("name", Type::String), ("tags", Type::list(Type::String)), ("at", Type::Timestamp)],
+        &[
+            ("oars", Type::Int),
+            ("name", Type::String),
+            ("tags", Type::list(Type::String)),
+            ("at", Type::Timestamp),
+        ],
     );
     env.declare("self", spec);
     env.declare("any", Type::Dyn);
@@ -25,7 +30,12 @@ fn evaluated(text: &str) -> String {
     };
     let kind = Type::object(
         "spec",
-        &[("oars", Type::Int), ("name", Type::String), ("tags", Type::list(Type::String)), ("at", Type::Timestamp)],
+        &[
+            ("oars", Type::Int),
+            ("name", Type::String),
+            ("tags", Type::list(Type::String)),
+            ("at", Type::Timestamp),
+        ],
     );
     let names = [("self", Value::of(&this, &kind)), ("any", Value::of(&any, &Type::Dyn))];
     let mut budget = PER_CALL_BUDGET;
@@ -41,11 +51,12 @@ fn check(text: &str, wanted: Expect) {
 
 #[test]
 fn what_holds() {
+    let mut wrong: Vec<String> = Vec::new();
     for text in [
         "self.oars % 2 == 0",
         "1 + 2 * 3 == 7 && -1 < 0 && !(1 > 2)",
         "9223372036854775807 > 1 && -9223372036854775808 < 0",
-        "1 == 1.0 && 1u == 1u && 2.5 > 2",
+        "dyn(1) == 1.0 && 1u == 1u && 2.5 > 2",
         "self.name.startsWith('dro') && self.name.matches('^d.*n$')",
         "self.tags.all(t, t.size() == 1) && self.tags.exists(t, t == 'b') && self.tags.exists_one(t, t == 'a')",
         "self.tags.map(t, t + '!') == ['a!', 'b!'] && self.tags.filter(t, t != 'a').size() == 1",
@@ -73,8 +84,12 @@ fn what_holds() {
         "b'abc'.size() == 3 && base64.decode('aGVsbG8=') == b'hello'",
         "(self.oars > 3 ? 'many' : 'few') == 'many'",
     ] {
-        assert_eq!(evaluated(text), "true", "{text}");
+        let told = evaluated(text);
+        if told != "true" {
+            wrong.push(format!("{text}: {told}"));
+        }
     }
+    assert_eq!(wrong.join("\n"), "");
 }
 
 #[test]
@@ -88,30 +103,48 @@ fn what_fails() {
 
 #[test]
 fn what_does_not_compile() {
-    check("self.sails > 1", expect![[r#"
+    check(
+        "self.sails > 1",
+        expect![[r#"
         compilation failed: ERROR: <input>:1:5: undefined field 'sails'
          | self.sails > 1
-         | ....^"#]]);
-    check("slef.oars == 1", expect![[r#"
+         | ....^"#]],
+    );
+    check(
+        "slef.oars == 1",
+        expect![[r#"
         compilation failed: ERROR: <input>:1:1: undeclared reference to 'slef' (in container '')
          | slef.oars == 1
-         | ^"#]]);
-    check("self.oars == 'x'", expect![[r#"
+         | ^"#]],
+    );
+    check(
+        "self.oars == 'x'",
+        expect![[r#"
         compilation failed: ERROR: <input>:1:11: found no matching overload for '_==_' applied to '(int, string)'
          | self.oars == 'x'
-         | ..........^"#]]);
-    check("self.name.foo()", expect![[r#"
+         | ..........^"#]],
+    );
+    check(
+        "self.name.foo()",
+        expect![[r#"
         compilation failed: ERROR: <input>:1:14: undeclared reference to 'foo' (in container '')
          | self.name.foo()
-         | .............^"#]]);
-    check("1 +", expect![[r#"
+         | .............^"#]],
+    );
+    check(
+        "1 +",
+        expect![[r#"
         compilation failed: ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>' expecting something else
          | 1 +
-         | ...^"#]]);
-    check("[1, 'a']", expect![[r#"
+         | ...^"#]],
+    );
+    check(
+        "[1, 'a']",
+        expect![[r#"
         compilation failed: ERROR: <input>:1:5: expected type 'int' but found 'string'
          | [1, 'a']
-         | ....^"#]]);
+         | ....^"#]],
+    );
 }
 
 #[test]
@@ -119,9 +152,12 @@ fn bombs_do_not_go_off() {
     let doubled = (0..40).fold("'x'".to_owned(), |inner, n| format!("cel.bind(v{n}, {inner}, v{n} + v{n})"));
     let nested = "[1,2,3,4,5,6,7,8,9,10].all(a, ".repeat(12) + "true" + &")".repeat(12);
     let ranges = "lists.range(100000).all(a, lists.range(100000).all(b, true))";
-    for text in [doubled.as_str(), &nested.replace("(a,", "(a, true || "), ranges] {
+    for text in [doubled.as_str(), &nested, ranges] {
         let told = evaluated(text);
-        assert!(told.contains("cost limit") || told.contains("limit exceeded") || told.contains("compilation"), "{told}");
+        assert!(
+            told.contains("cost limit") || told.contains("limit exceeded") || told.contains("compilation"),
+            "{told}"
+        );
     }
     let deep = "(".repeat(5000) + "1" + &")".repeat(5000);
     assert!(evaluated(&deep).contains("recursion limit"));
@@ -151,8 +187,40 @@ fn names_are_escaped() {
 }
 
 const PIECES: [&str; 34] = [
-    "self", "any", ".oars", ".tags", "[0]", "(", ")", "'x'", "1", "2.5", "1u", "+", "-", "*", "/", "%", "==", "in",
-    "&&", "||", "?", ":", ".all(x,", ".map(x,", "size(", "[", "]", "{", "}", ",", "null", "!", ".matches('('", "has(",
+    "self",
+    "any",
+    ".oars",
+    ".tags",
+    "[0]",
+    "(",
+    ")",
+    "'x'",
+    "1",
+    "2.5",
+    "1u",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "in",
+    "&&",
+    "||",
+    "?",
+    ":",
+    ".all(x,",
+    ".map(x,",
+    "size(",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "null",
+    "!",
+    ".matches('('",
+    "has(",
 ];
 
 proptest! {

@@ -59,7 +59,8 @@ impl Type {
 
     /// An object with fields of the same names in JSON.
     pub fn object(name: &str, fields: &[(&str, Type)]) -> Self {
-        let fields = fields.iter().map(|(name, kind)| ((*name).to_owned(), ((*name).to_owned(), kind.clone())));
+        let fields =
+            fields.iter().map(|(name, kind)| ((*name).to_owned(), ((*name).to_owned(), kind.clone())));
         Self::Object(Arc::new(ObjectType { name: name.to_owned(), fields: fields.collect() }))
     }
 }
@@ -97,20 +98,25 @@ impl Bindings {
     pub fn accepts(&mut self, wanted: &Type, found: &Type) -> bool {
         match (wanted, found) {
             (Type::Dyn, _) | (_, Type::Dyn) => true,
-            (Type::Param(name), found) => match self.0.iter().find(|(own, _)| own == name).map(|(_, t)| t.clone()) {
-                None => {
-                    self.0.push((*name, found.clone()));
-                    true
-                }
-                Some(bound) if contains_dyn(&bound) => {
-                    let fits = self.accepts(&bound, found);
-                    if fits {
-                        self.0.iter_mut().filter(|(own, _)| own == name).for_each(|slot| slot.1 = found.clone());
+            (Type::Param(name), found) => {
+                match self.0.iter().find(|(own, _)| own == name).map(|(_, t)| t.clone()) {
+                    None => {
+                        self.0.push((*name, found.clone()));
+                        true
                     }
-                    fits
+                    Some(bound) if contains_dyn(&bound) => {
+                        let fits = self.accepts(&bound, found);
+                        if fits {
+                            self.0
+                                .iter_mut()
+                                .filter(|(own, _)| own == name)
+                                .for_each(|slot| slot.1 = found.clone());
+                        }
+                        fits
+                    }
+                    Some(bound) => self.accepts(&bound, found),
                 }
-                Some(bound) => self.accepts(&bound, found),
-            },
+            }
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.accepts(a, b),
             (Type::Map(a, b), Type::Map(c, d)) => self.accepts(a, c) && self.accepts(b, d),
             (Type::Object(_) | Type::Timestamp | Type::Duration | Type::Optional(_), Type::Null) => true,

@@ -181,7 +181,7 @@ impl<'a> Value<'a> {
     }
 
     /// Items, entries or characters.
-    pub fn len(&self) -> Option<usize> {
+    pub fn size(&self) -> Option<usize> {
         match self {
             Self::Text(text) => Some(text.chars().count()),
             Self::Bytes(bytes) => Some(bytes.len()),
@@ -196,7 +196,9 @@ impl<'a> Value<'a> {
     /// A field or an entry.
     pub fn get(&self, key: &Value<'a>) -> Option<Value<'a>> {
         match self {
-            Self::Map(entries) => entries.iter().find(|(own, _)| own.is_same(key)).map(|(_, value)| value.clone()),
+            Self::Map(entries) => {
+                entries.iter().find(|(own, _)| own.is_same(key)).map(|(_, value)| value.clone())
+            }
             Self::Data(Json::Object(fields), kind) => {
                 let name = key.as_text()?;
                 let stored = match kind {
@@ -244,7 +246,7 @@ impl<'a> Value<'a> {
             return a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.is_same(b));
         }
         if let (Some(a), Some(_)) = (self.entries(), other.entries()) {
-            return self.len() == other.len()
+            return self.size() == other.size()
                 && a.iter().all(|(key, value)| other.get(key).is_some_and(|other| value.is_same(&other)));
         }
         false

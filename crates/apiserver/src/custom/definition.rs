@@ -7,6 +7,7 @@ use api::{DecodeError, Decoded, FieldErrors, Path, Schema, TypeRef, Validation};
 use serde_json::Value;
 
 use super::Converters;
+use super::rules::Rules;
 use crate::media::Encoding;
 use crate::object;
 
@@ -51,6 +52,7 @@ pub struct Version {
     /// What users of it are told.
     pub deprecation: Option<String>,
     has_defaults: bool,
+    rules: Option<Rules>,
 }
 
 /// Where a Scale's values are.
@@ -163,6 +165,7 @@ impl Names {
             scale,
             schema: custom::compile(&structural, &names),
             has_defaults: structural.has_defaults(),
+            rules: Rules::of(&structural),
             structural,
             given,
             columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(), // none given
@@ -261,6 +264,7 @@ impl Kind {
         );
         let schema = &self.version().structural;
         errors.extend(custom::validate_custom(schema, object));
+        self.check_rules(object, None, &mut errors);
         self.check_scale(object, &mut errors);
         errors
     }
@@ -277,8 +281,15 @@ impl Kind {
         );
         let schema = &self.version().structural;
         errors.extend(custom::validate_custom_update(schema, new, old));
+        self.check_rules(new, Some(old), &mut errors);
         self.check_scale(new, &mut errors);
         errors
+    }
+
+    fn check_rules(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+        if let Some(rules) = &self.version().rules {
+            rules.check(object, old, errors);
+        }
     }
 
     /// Replicas are counts.

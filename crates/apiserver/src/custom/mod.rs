@@ -1,7 +1,7 @@
 //! Custom resources: what a CustomResourceDefinition makes of the server while it runs.
 //!
 //! In reading order: [`definition`] (a definition, compiled), [`install`] (what is served and stored by it), [`conversion`], [`names`]
-//! (which names it gets, and its conditions), [`keeper`] (the task that writes those, and empties what is being
+//! (which names it gets, and its conditions), [`rules`] (expressions), [`keeper`] (the task that writes those, and empties what is being
 //! deleted). The schema engine is [`api::custom`]; everything else is the path that built-in resources take.
 //!
 //! The store feed installs a definition before anybody sees it as Established, so that whoever waits for that finds
@@ -14,6 +14,7 @@ pub mod definition;
 mod install;
 pub mod keeper;
 mod names;
+pub mod rules;
 
 pub use conversion::{Converter, Converters};
 pub use definition::{Definition, Kind, Scale, Version};

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Strategy, Writer};
+use crate::custom::rules::check_definition as check_rules;
 use crate::custom::{CLEANUP, DEFINITIONS, is_protected, set_condition};
 use crate::object;
 
@@ -44,6 +45,9 @@ impl Strategy for Definitions {
     }
 
     fn validate_create(&self, definition: &Value, errors: &mut FieldErrors) {
+        if errors.is_empty() {
+            check_rules(definition, errors);
+        }
         let group = definition["spec"]["group"].as_str().unwrap_or("");
         let annotation = &definition["metadata"]["annotations"][APPROVAL];
         if is_protected(group) && annotation.as_str().unwrap_or("").is_empty() {
@@ -59,6 +63,9 @@ impl Strategy for Definitions {
 
     fn validate_update(&self, definition: &Value, old: &Value, errors: &mut FieldErrors) {
         api::custom::check_definition_update(definition, old, errors);
+        if errors.is_empty() && definition["spec"] != old["spec"] {
+            check_rules(definition, errors);
+        }
     }
 }
 

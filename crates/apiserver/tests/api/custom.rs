@@ -95,6 +95,38 @@ async fn objects_are_served_as_the_definition_says() {
 }
 
 #[tokio::test]
+async fn rules_are_compiled_with_the_definition_and_hold_for_objects() {
+    let server = TestServer::start().await;
+    let with = |rules: Value| {
+        let mut definition = definition();
+        let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        schema["properties"]["spec"]["x-kubernetes-validations"] = rules;
+        definition
+    };
+    let broken = with(json!([{"rule": "self.sails > 1"}]));
+    expect![[r#"
+        422 CustomResourceDefinition.apiextensions.k8s.io "boats.sea.test" is invalid: spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: "self.sails > 1": compilation failed: ERROR: <input>:1:5: undefined field 'sails'
+         | self.sails > 1
+         | ....^"#]]
+    .assert_eq(&server.send("POST", DEFINITIONS, &broken).await.summary());
+    let rules = json!([
+        {"rule": "self.oars % 2 == 0", "message": "oars come in pairs"},
+        {"rule": "self.flag == oldSelf.flag", "messageExpression": "'was ' + oldSelf.flag", "reason": "FieldValueForbidden", "fieldPath": ".flag"},
+    ]);
+    define(&server, &with(rules)).await;
+    let odd = server.send("POST", BOATS, &boat("a", json!({"flag": "blue", "oars": 3}))).await;
+    expect![[r#"422 Boat.sea.test "a" is invalid: spec: Invalid value: "object": oars come in pairs"#]]
+        .assert_eq(&odd.summary());
+    let worse = server.send("POST", BOATS, &boat("a", json!({"oars": 3}))).await;
+    expect![[r#"422 Boat.sea.test "a" is invalid: [spec.flag: Required value, <nil>: Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]"#]]
+        .assert_eq(&worse.summary());
+    let mut made = expect_code(&server.send("POST", BOATS, &boat("a", json!({"flag": "blue"}))).await, 201);
+    made["spec"]["flag"] = json!("purple");
+    expect![[r#"422 Boat.sea.test "a" is invalid: spec.flag: Forbidden: was blue"#]]
+        .assert_eq(&server.send("PUT", &format!("{BOATS}/a"), &made).await.summary());
+}
+
+#[tokio::test]
 async fn every_version_shows_the_same_objects() {
     let server = TestServer::start().await;
     define(&server, &definition()).await;
