@@ -18,6 +18,8 @@ mod config;
 pub mod cycle;
 #[cfg(test)]
 mod cycle_tests;
+#[cfg(test)]
+mod equality;
 mod fit_error;
 pub mod framework;
 #[cfg(test)]
