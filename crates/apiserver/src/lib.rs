@@ -15,7 +15,8 @@
 //! - [`error`]: what can go wrong, and the one place where it becomes a `Status`
 //! - [`body`]: the one body type
 //! - [`serve`], [`tls`]: sockets; [`auth`]: who asks and whether they may; [`admission`]: what changes or refuses a
-//!   write; [`streaming`]: what is passed on to kubelets, pods and services
+//!   write; [`webhooks`]: who else is asked;
+//!   [`streaming`]: what is passed on to kubelets, pods and services
 
 pub mod addresses;
 pub mod admission;
@@ -42,6 +43,7 @@ pub mod streaming;
 pub mod testing;
 pub mod tls;
 pub mod verbs;
+pub mod webhooks;
 
 pub use body::{Body, BoxError};
 pub use config::Config;

@@ -29,15 +29,19 @@ impl Chain {
         self.0.iter().map(|plugin| plugin.name()).collect()
     }
 
-    /// Lets every plugin change the object.
+    /// Lets every plugin change the object; twice, if a webhook did so.
     ///
     /// # Errors
     /// The first refusal.
     pub async fn admit(&self, request: &mut Request) -> Result<(), ApiError> {
-        for plugin in self.0.iter() {
-            plugin.admit(request).await?;
+        loop {
+            for plugin in self.0.iter() {
+                plugin.admit(request).await?;
+            }
+            if !request.rounds.begin_second() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Lets every plugin refuse the object as it would be stored.

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 
 pub use chain::Chain;
 pub use plugins::Parts;
-pub use request::{Operation, Request, Warnings};
+pub use request::{Operation, Request, Rounds, Warnings};
 pub(crate) use resource_quota::ResourceQuota;
 
 use crate::ApiError;

@@ -1,8 +1,8 @@
 //! The plugins that are on by default, in upstream's order.
 //!
 //! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: StorageObjectInUseProtection, PersistentVolumeClaimResize,
-//! the certificate plugins, PodTopologyLabels, webhooks and policies. ResourceQuota, which writes,
-//! is added where the registry is.
+//! the certificate plugins, PodTopologyLabels, policies. Webhooks and ResourceQuota
+//! are added where the registry is.
 
 use std::sync::Arc;
 

@@ -44,6 +44,55 @@ pub struct Request {
     pub dry_run: bool,
     /// What the client should know, whatever becomes of the write.
     pub warnings: Warnings,
+    pub rounds: Rounds,
+}
+
+/// Which mutating webhooks are asked twice: those that want to be, when the object changed after them.
+///
+/// Upstream: k8s.io/apiserver/pkg/admission/reinvocation.go.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    is_second: bool,
+    /// A webhook changed the object: every plugin sees it once more.
+    wants_second: bool,
+    asked: Vec<String>,
+    again: Vec<String>,
+    left: Option<Value>,
+}
+
+impl Rounds {
+    /// Whether there is to be a second round; begins it.
+    pub fn begin_second(&mut self) -> bool {
+        let next = self.wants_second && !self.is_second;
+        self.is_second |= next;
+        next
+    }
+
+    /// Before the first webhook of a round: other plugins may have changed what the last one left.
+    pub fn begin(&mut self, object: Option<&Value>) {
+        if self.is_second && self.left.as_ref() != object {
+            self.changed();
+        }
+    }
+
+    pub fn end(&mut self, object: Option<&Value>) {
+        self.left = object.filter(|_| self.wants_second).cloned();
+    }
+
+    pub fn asks(&self, hook: &str) -> bool {
+        !self.is_second || self.again.iter().any(|again| again == hook)
+    }
+
+    /// This webhook wants to know of later changes.
+    pub fn asked(&mut self, hook: &str) {
+        self.asked.push(hook.to_owned());
+    }
+
+    /// The object is not what those before have seen.
+    pub fn changed(&mut self) {
+        self.wants_second = true;
+        self.again.append(&mut self.asked);
+    }
 }
 
 /// Texts for the client; clones share them.

@@ -46,6 +46,7 @@ fn create(resource: &str, namespace: &str, object: Value) -> Request {
         user: UserInfo::new("bob", &[]),
         dry_run: false,
         warnings: Warnings::default(),
+        rounds: Rounds::default(),
     }
 }
 

@@ -129,6 +129,15 @@ impl Registry {
         self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()))
     }
 
+    /// The same objects in all versions that are served.
+    pub fn equivalents(&self, group: &str, resource: &str) -> Vec<Arc<Served>> {
+        let Some(storage) = self.storage(group, resource) else { return Vec::new() };
+        let is_same = |served: &&Arc<Served>| {
+            served.storage.as_ref().is_some_and(|other| other.prefix == storage.prefix)
+        };
+        self.all().iter().filter(is_same).cloned().collect()
+    }
+
     /// Where the objects of a resource are, whatever version is meant.
     pub fn storage(&self, group: &str, resource: &str) -> Option<Arc<Storage>> {
         let group = if (group, resource) == ("events.k8s.io", "events") { "" } else { group };

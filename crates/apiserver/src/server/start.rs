@@ -24,6 +24,7 @@ use crate::registry::{LiveObjects, Registry};
 use crate::streaming::{self, Streaming};
 use crate::tls::{Tls, TlsError};
 use crate::verbs::Virtuals;
+use crate::webhooks::{Caller, Client, Conversions, Mutating, Validating};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,12 @@ impl Server {
         tasks.spawn("store compaction", compact(engine.clone(), clock.clone(), shutdown.clone()));
         let gate = gate(&config, &registry, &tasks, &clock, &random, &shutdown)?;
         let addresses = addresses(&config, &registry, &random);
+        let caller = Caller {
+            client: Arc::new(Client::new(gate.objects.clone(), clock.clone(), tasks.clone())),
+            objects: gate.objects.clone(),
+            registry: registry.clone(),
+            random: random.clone(),
+        };
         let admission = Chain::builtin(admission::Parts {
             objects: gate.objects.clone(),
             authorizer: gate.authorizer.clone(),
@@ -86,7 +93,10 @@ impl Server {
             clock: clock.clone(),
             random: random.clone(),
         })
+        .and(Arc::new(Mutating(caller.clone())))
+        .and(Arc::new(Validating(caller.clone())))
         .and(Arc::new(ResourceQuota { registry: registry.clone() }));
+        registry.converters.set(Arc::new(Conversions(caller)));
         let streaming = Streaming::new(streaming::Parts {
             objects: gate.objects.clone(),
             admission: admission.clone(),

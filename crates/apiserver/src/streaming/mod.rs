@@ -226,6 +226,7 @@ impl Streaming {
             user: user.clone(),
             dry_run: false,
             warnings: admission::Warnings::default(),
+            rounds: admission::Rounds::default(),
         };
         self.admission.admit(&mut request).await?;
         self.admission.validate(&request).await

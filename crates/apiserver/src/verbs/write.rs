@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::apply::{Apply, Configuration};
 use super::ownership::{self, Ownership};
 use super::{Call, WriteOptions};
-use crate::admission::{Operation, Request};
+use crate::admission::{Operation, Request, Rounds};
 use crate::auth::{self, Attributes};
 use crate::error::{ApiError, Result};
 use crate::object;
@@ -96,6 +96,7 @@ impl<'a> Write<'a> {
             user: call.user.clone(),
             dry_run: self.options.dry_run,
             warnings: call.warnings.clone(),
+            rounds: Rounds::default(),
         }
     }
 

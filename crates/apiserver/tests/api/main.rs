@@ -11,6 +11,7 @@ mod quotas;
 mod services;
 mod shapes;
 mod watches;
+mod webhooks;
 mod writes;
 
 use apiserver::testing::{Answer, TestServer};

@@ -157,6 +157,7 @@ mod tests {
             user: UserInfo::new("bob", &["team"]),
             dry_run: false,
             warnings: crate::admission::Warnings::default(),
+            rounds: crate::admission::Rounds::default(),
         };
         let outcome = plugin().await.validate(&request).await;
         expected.assert_eq(&outcome.map_or_else(|error| error.to_string(), |()| "granted".to_owned()));
