@@ -7,7 +7,9 @@
 //! [`slow_start`]), then one module per controller.
 
 mod autoscaler;
+mod bootstrap_signer;
 mod certificates;
+mod cluster_roles;
 mod context;
 mod cronjob;
 mod daemonset;
@@ -37,6 +39,7 @@ mod service_pods;
 mod slow_start;
 mod statefulset;
 mod taint_eviction;
+mod token_cleaner;
 mod ttl_after_finished;
 mod volumes;
 

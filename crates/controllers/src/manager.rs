@@ -105,6 +105,10 @@ impl Manager {
         tasks.spawn("horizontal-pod-autoscaler", crate::autoscaler::start(autoscaler));
         let quota = context("resourcequota-controller");
         tasks.spawn("resourcequota", crate::resource_quota::start(quota));
+        let roles = context("clusterrole-aggregation-controller");
+        tasks.spawn("clusterrole-aggregation", crate::cluster_roles::start(roles));
+        tasks.spawn("bootstrap-signer", crate::bootstrap_signer::start(context("bootstrap-signer")));
+        tasks.spawn("token-cleaner", crate::token_cleaner::start(context("token-cleaner")));
         tasks.spawn("statefulset", statefulset::start(context("statefulset-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
         tasks

@@ -7,6 +7,7 @@
 mod authority;
 mod ensure;
 mod file;
+mod jws;
 pub mod kubeconfig;
 mod profile;
 mod request;
@@ -15,6 +16,7 @@ mod service_account;
 pub use authority::{Authority, Credential, IssueError};
 pub use ensure::{EnsureError, Pki, ensure};
 pub use file::{FileError, write_atomic};
+pub use jws::{detached_jws, is_signed_by};
 pub use kubeconfig::Kubeconfig;
 pub use profile::{Names, Profile, Purpose};
 pub use request::{CertificateRequest, RequestError, RequestedNames, SignError};
