@@ -11,6 +11,9 @@ use crate::types::{Bindings, Type};
 const TYPE_NAMES: [&str; 11] =
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type"];
 
+const AUTHORIZER: &str = "kubernetes.authorization.Authorizer";
+const RESOURCE_CHECK: &str = "kubernetes.authorization.ResourceCheck";
+
 /// Checks a tree; `optional.of(x)` and its like become functions on the way.
 pub(crate) fn check(expr: &mut Expr, names: &HashMap<String, Type>) -> Result<Type, Vec<Failure>> {
     let mut checker = Checker { names, local: Vec::new(), failures: Vec::new(), in_format: false };
@@ -94,6 +97,8 @@ impl Checker<'_> {
         };
         let found = match &owner {
             Type::Dyn => Type::Dyn,
+            // A variable whose name has a dot.
+            Type::Named(AUTHORIZER) if field == "requestResource" => Type::Named(RESOURCE_CHECK),
             Type::Map(_, value) => (**value).clone(),
             Type::Object(object) => match object.fields.get(field) {
                 Some((_, kind)) => kind.clone(),

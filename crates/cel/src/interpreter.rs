@@ -96,6 +96,9 @@ impl<'a> Interpreter<'a, '_> {
             Value::Optional(Some(inner)) => ((*inner).clone(), true),
             plain => (plain, false),
         };
+        if let Value::Host(host) = &owner {
+            return host.call(field, &[]).map_err(EvalError::Failed);
+        }
         let found = owner.get(&Value::text(field));
         let is_map = owner.entries_possible();
         match (mode, found) {

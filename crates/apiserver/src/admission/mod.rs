@@ -3,14 +3,18 @@
 //! Never answers reads, never writes by itself. The chain runs every plugin's `admit` in upstream's order and then,
 //! once the object has been defaulted and validated, every plugin's `validate`.
 
+mod authorizer;
 mod chain;
 mod defaults;
+pub mod expressions;
 mod limit_ranger;
+pub mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod plugins;
 mod pod;
 mod pod_security;
+mod policies;
 pub mod priority;
 mod request;
 mod resource_quota;
@@ -25,6 +29,7 @@ use async_trait::async_trait;
 
 pub use chain::Chain;
 pub use plugins::Parts;
+pub use policies::Policies;
 pub use request::{Operation, Request, Rounds, Warnings};
 pub(crate) use resource_quota::ResourceQuota;
 

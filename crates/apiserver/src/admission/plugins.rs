@@ -1,8 +1,8 @@
 //! The plugins that are on by default, in upstream's order.
 //!
-//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: StorageObjectInUseProtection, PersistentVolumeClaimResize,
-//! the certificate plugins, PodTopologyLabels, policies. Webhooks and ResourceQuota
-//! are added where the registry is.
+//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: StorageObjectInUseProtection,
+//! PersistentVolumeClaimResize, the certificate plugins, PodTopologyLabels, mutating policies. Webhooks, validating
+//! policies and ResourceQuota are added where the registry is.
 
 use std::sync::Arc;
 

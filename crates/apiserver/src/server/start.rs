@@ -94,6 +94,11 @@ impl Server {
             random: random.clone(),
         })
         .and(Arc::new(Mutating(caller.clone())))
+        .and(Arc::new(admission::Policies::new(
+            registry.clone(),
+            gate.objects.clone(),
+            gate.authorizer.clone(),
+        )))
         .and(Arc::new(Validating(caller.clone())))
         .and(Arc::new(ResourceQuota { registry: registry.clone() }));
         registry.converters.set(Arc::new(Conversions(caller)));

@@ -12,6 +12,7 @@ mod jobs;
 mod namespaces;
 mod nodes;
 mod pods;
+mod policies;
 mod secrets;
 pub mod traits;
 mod volumes;
@@ -74,6 +75,7 @@ pub static ALL: &[&dyn Strategy] = &[
     &namespaces::Namespaces,
     &nodes::Nodes,
     &pods::Pods,
+    &policies::ValidatingPolicies,
     &secrets::Secrets,
     &volumes::Volumes,
     &volumes::Claims,

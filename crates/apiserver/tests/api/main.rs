@@ -7,6 +7,7 @@ mod deletion;
 mod discovery;
 mod in_process;
 mod lists;
+mod policies;
 mod quotas;
 mod services;
 mod shapes;
