@@ -34,12 +34,25 @@ fn main() -> ExitCode {
         let env = |name: &str| std::env::var(name).ok();
         return exit_code(network::cni::run(&env, &mut std::io::stdin(), &mut std::io::stdout()));
     }
+    if let Some(line) = kubectl_line(&arguments) {
+        return exit_code(kubectl::run(line));
+    }
     match run(cli::Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What follows `dromon kubectl`, or the name kubectl.
+fn kubectl_line(arguments: &[String]) -> Option<&[String]> {
+    let (name, rest) = arguments.split_first()?;
+    let name = std::path::Path::new(name).file_name()?;
+    match rest.split_first() {
+        Some((first, rest)) if first == "kubectl" && name != "kubectl" => Some(rest),
+        _ => (name == "kubectl").then_some(rest),
     }
 }
 

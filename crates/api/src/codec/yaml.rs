@@ -311,7 +311,12 @@ fn scalar(text: &str, indent: usize) -> String {
         serde_json::to_string(text).expect("a string serializes")
     } else if !ambiguous {
         text.to_owned()
-    } else if text.contains('\'') || !matches!(plain(text), Value::String(_)) || text.is_empty() {
+    } else if text.contains('\'')
+        || !matches!(plain(text), Value::String(_))
+        || text.is_empty()
+        || looks_like_time(text)
+        || matches!(text, "y" | "Y" | "n" | "N" | "<<")
+    {
         serde_json::to_string(text).expect("a string serializes")
     } else {
         format!("'{text}'")
