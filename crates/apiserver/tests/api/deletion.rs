@@ -129,7 +129,9 @@ async fn a_collection_is_deleted_by_selector() {
 async fn evictions_ask_the_budget() {
     let server = TestServer::start().await;
     create_pod(&server, "p", json!({"metadata": {"labels": {"a": "b"}}})).await;
-    let running = json!({"status": {"phase": "Running"}}).to_string().into_bytes();
+    // Pods that are not ready would pass the budget by.
+    let ready = json!([{"type": "Ready", "status": "True"}]);
+    let running = json!({"status": {"phase": "Running", "conditions": ready}}).to_string().into_bytes();
     let headers = [("content-type", "application/merge-patch+json")];
     expect_code(&server.send_bytes("PATCH", &format!("{PODS}/p/status"), &headers, running).await, 200);
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
