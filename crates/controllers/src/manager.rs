@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use client::{Hub, LeaderElection, Recorder};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::Client;
 use stdx::{Clock, Shutdown, Tasks};
 
@@ -88,7 +90,11 @@ impl Manager {
         let context = |name: &str| self.context(&hub, name);
         let root = self.config.root_ca.clone();
         tasks.spawn("deployment", deployment::start(context("deployment-controller")));
-        tasks.spawn("replicaset", replicaset::start(context("replicaset-controller")));
+        let sets = replicaset::start::<ReplicaSet>(context("replicaset-controller"), "replicaset");
+        tasks.spawn("replicaset", sets);
+        let controllers = context("replication-controller");
+        let controllers = replicaset::start::<ReplicationController>(controllers, "replication-controller");
+        tasks.spawn("replication-controller", controllers);
         tasks.spawn("cronjob", cronjob::start(context("cronjob-controller")));
         tasks.spawn("job", job::start(context("job-controller")));
         tasks.spawn("namespace", namespace::start(context("namespace-controller")));
@@ -109,6 +115,8 @@ impl Manager {
         tasks.spawn("clusterrole-aggregation", crate::cluster_roles::start(roles));
         tasks.spawn("bootstrap-signer", crate::bootstrap_signer::start(context("bootstrap-signer")));
         tasks.spawn("token-cleaner", crate::token_cleaner::start(context("token-cleaner")));
+        let ranges = context("service-cidrs-controller");
+        tasks.spawn("service-cidrs", crate::service_cidrs::start(ranges));
         tasks.spawn("statefulset", statefulset::start(context("statefulset-controller")));
         tasks.spawn("taint-eviction", taint_eviction::start(context("node-controller")));
         tasks

@@ -1,4 +1,4 @@
-//! Keeps as many pods as each ReplicaSet asks for.
+//! Keeps as many pods as each ReplicaSet, or ReplicationController, asks for.
 //!
 //! Upstream: pkg/controller/replicaset. Differs: plans first, then acts (see [`plan`]).
 
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use client::{BoxError, Change, Controller, EventType, Expectations, Key, Next, Reconcile, Store, reference};
+use client::{BoxError, Change, Controller, EventType, Expectations, Key, Next, Reconcile, Store};
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetSpec, ReplicaSetStatus};
@@ -18,27 +18,29 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
 
 use crate::context::Context;
+use crate::replicated::Replicated;
 use crate::slow_start::slow_start;
 use crate::{owners, pods, selector};
 
 /// Most pods made or deleted in one go.
 const BURST: usize = 500;
 
-struct Reconciler {
+struct Reconciler<S> {
     context: Context,
-    sets: Store<ReplicaSet>,
+    sets: Store<S>,
     pods: Store<Pod>,
     expectations: Arc<Expectations>,
 }
 
-pub(crate) async fn start(context: Context) {
-    let (sets, pods) = (context.hub.store::<ReplicaSet>(), context.hub.store::<Pod>());
+/// `name` is the controller's own.
+pub(crate) async fn start<S: Replicated>(context: Context, name: &'static str) {
+    let (sets, pods) = (context.hub.store::<S>(), context.hub.store::<Pod>());
     if !(sets.synced().await && pods.synced().await) {
         return;
     }
     let expectations = Arc::new(Expectations::new(context.clock.clone()));
     let (seen, orphans_of) = (expectations.clone(), sets.clone());
-    Controller::new("replicaset", &context.hub)
+    Controller::new(name, &context.hub)
         .reconciles(&sets)
         .watches(&pods, move |change| pod_changed(change, &seen, &orphans_of))
         .run(Arc::new(Reconciler { context, sets, pods, expectations }));
@@ -46,11 +48,11 @@ pub(crate) async fn start(context: Context) {
 
 /// Observes expectations and names the sets that a pod concerns: its owner, before and after, or for an orphan
 /// those that would adopt it.
-fn pod_changed(change: &Change<Pod>, seen: &Expectations, sets: &Store<ReplicaSet>) -> Vec<Key> {
+fn pod_changed<S: Replicated>(change: &Change<Pod>, seen: &Expectations, sets: &Store<S>) -> Vec<Key> {
     let pod = change.object();
-    let Some(owner) = set_of(pod) else {
+    let Some(owner) = set_of::<S>(pod) else {
         let was = match change {
-            Change::Applied { old: Some(old), .. } => set_of(old),
+            Change::Applied { old: Some(old), .. } => set_of::<S>(old),
             _ => None,
         };
         return was.into_iter().chain(adopters(pod, sets)).collect();
@@ -67,19 +69,19 @@ fn pod_changed(change: &Change<Pod>, seen: &Expectations, sets: &Store<ReplicaSe
     vec![owner]
 }
 
-fn set_of(pod: &Pod) -> Option<Key> {
-    let owner = owners::controller_of(pod).filter(|owner| owner.kind == "ReplicaSet")?;
+fn set_of<S: Replicated>(pod: &Pod) -> Option<Key> {
+    let owner = owners::controller_of(pod).filter(|owner| owner.kind == S::kind(&()))?;
     Some(Key::new(pod.metadata.namespace.clone().unwrap_or_default(), owner.name.clone()))
 }
 
-fn adopters<'a>(pod: &'a Pod, sets: &Store<ReplicaSet>) -> impl Iterator<Item = Key> + use<'a> {
+fn adopters<'a, S: Replicated>(pod: &'a Pod, sets: &Store<S>) -> impl Iterator<Item = Key> + use<'a, S> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     sets.in_namespace(namespace)
         .into_iter()
         .filter(|set| {
-            let selector = set.spec.as_ref().map(|spec| &spec.selector);
+            let selector = set.to_set().spec.map(|spec| spec.selector);
             selector.is_some_and(|selector| {
-                !selector::is_empty(selector) && selector::matches(selector, pod.metadata.labels.as_ref())
+                !selector::is_empty(&selector) && selector::matches(&selector, pod.metadata.labels.as_ref())
             })
         })
         .map(|set| Key::of(&*set))
@@ -198,12 +200,13 @@ fn failure_condition(
 }
 
 #[async_trait]
-impl Reconcile for Reconciler {
+impl<S: Replicated> Reconcile for Reconciler<S> {
     async fn reconcile(&self, key: &Key) -> Result<Next, BoxError> {
         let Some(set) = self.sets.get(key) else {
             self.expectations.forget(key);
             return Ok(Next::AwaitChange);
         };
+        let set = set.to_set();
         let Some(spec) = &set.spec else { return Ok(Next::AwaitChange) };
         if selector::is_empty(&spec.selector) {
             return Ok(Next::AwaitChange);
@@ -222,22 +225,21 @@ impl Reconcile for Reconciler {
     }
 }
 
-impl Reconciler {
+impl<S: Replicated> Reconciler<S> {
     async fn owned(&self, set: &ReplicaSet, spec: &ReplicaSetSpec) -> kube::Result<Vec<Arc<Pod>>> {
         let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
         let candidates = self.pods.in_namespace(namespace).into_iter().filter(|pod| !pods::is_finished(pod));
         let claim = owners::claim(set, &spec.selector, candidates);
         let api = Api::namespaced(self.context.client.clone(), namespace);
-        claim.settle(&api, &owners::controller_ref(set), self.is_live(set)).await
+        claim.settle(&api, &S::owned_by_this(set), self.is_live(set)).await
     }
 
     async fn is_live(&self, set: &ReplicaSet) -> kube::Result<bool> {
         let (namespace, name) = (set.metadata.namespace.as_deref(), set.metadata.name.as_deref());
-        let api: Api<ReplicaSet> =
-            Api::namespaced(self.context.client.clone(), namespace.unwrap_or_default());
+        let api: Api<S> = Api::namespaced(self.context.client.clone(), namespace.unwrap_or_default());
         let live = api.get_opt(name.unwrap_or_default()).await?;
         Ok(live.is_some_and(|live| {
-            live.metadata.uid == set.metadata.uid && live.metadata.deletion_timestamp.is_none()
+            live.meta().uid == set.metadata.uid && live.meta().deletion_timestamp.is_none()
         }))
     }
 
@@ -269,7 +271,7 @@ impl Reconciler {
             Some(owner) => self.sets.owned_by(&owner.uid),
             None => Vec::new(),
         };
-        let uids = siblings.iter().filter_map(|sibling| sibling.metadata.uid.clone());
+        let uids = siblings.iter().filter_map(|sibling| sibling.meta().uid.clone());
         let uids: Vec<_> =
             uids.chain(siblings.is_empty().then(|| set.metadata.uid.clone()).flatten()).collect();
         for pod in uids.iter().flat_map(|uid| self.pods.owned_by(uid)).filter(|pod| pods::is_active(pod)) {
@@ -288,9 +290,9 @@ impl Reconciler {
         count: usize,
     ) -> kube::Result<()> {
         let api: Api<Pod> = Api::namespaced(self.context.client.clone(), &key.namespace);
-        let pod = new_pod(set, spec);
+        let pod = new_pod::<S>(set, spec);
         self.expectations.expect_creations(key, count);
-        let about = reference(set);
+        let about = S::about(set);
         let (created, error) = slow_start(count, |_| async {
             match api.create(&PostParams::default(), &pod).await {
                 Ok(pod) => {
@@ -319,7 +321,7 @@ impl Reconciler {
     async fn delete(&self, key: &Key, set: &ReplicaSet, pods: Vec<(String, String)>) -> kube::Result<()> {
         let api: Api<Pod> = Api::namespaced(self.context.client.clone(), &key.namespace);
         self.expectations.expect_deletions(key, pods.iter().map(|(_, uid)| uid.clone()));
-        let about = reference(set);
+        let about = S::about(set);
         let results =
             join_all(pods.iter().map(|(name, uid)| self.delete_one(&api, key, &about, name, uid))).await;
         results.into_iter().collect()
@@ -361,14 +363,13 @@ impl Reconciler {
     ) -> kube::Result<()> {
         let failure = outcome.as_ref().err().map(|failure| (failure.reason(), failure.message()));
         let status = status(set, spec, owned, failure, self.context.clock.now());
-        if set.status.as_ref() == Some(&status) {
+        // What a kind cannot say is no difference.
+        let changed = S::from_set(ReplicaSet { status: Some(status), ..set.clone() });
+        if changed.to_set().status == set.status {
             return Ok(());
         }
         let (namespace, name) = (set.metadata.namespace.clone(), set.metadata.name.clone());
-        let api: Api<ReplicaSet> =
-            Api::namespaced(self.context.client.clone(), &namespace.unwrap_or_default());
-        let mut changed = set.clone();
-        changed.status = Some(status);
+        let api: Api<S> = Api::namespaced(self.context.client.clone(), &namespace.unwrap_or_default());
         match api.replace_status(&name.unwrap_or_default(), &PostParams::default(), &changed).await {
             Err(error) if client::is_not_found(&error) => Ok(()),
             result => result.map(|_| ()),
@@ -384,7 +385,7 @@ impl Reconciler {
 }
 
 /// A pod of the set's template. The name is the server's to finish.
-fn new_pod(set: &ReplicaSet, spec: &ReplicaSetSpec) -> Pod {
+fn new_pod<S: Replicated>(set: &ReplicaSet, spec: &ReplicaSetSpec) -> Pod {
     let template = spec.template.clone().unwrap_or_default();
     let from = template.metadata.unwrap_or_default();
     let name = set.metadata.name.as_deref().unwrap_or_default();
@@ -394,7 +395,7 @@ fn new_pod(set: &ReplicaSet, spec: &ReplicaSetSpec) -> Pod {
             labels: from.labels,
             annotations: from.annotations,
             finalizers: from.finalizers,
-            owner_references: Some(vec![owners::controller_ref(set)]),
+            owner_references: Some(vec![S::owned_by_this(set)]),
             ..ObjectMeta::default()
         },
         spec: template.spec,
