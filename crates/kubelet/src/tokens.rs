@@ -105,3 +105,39 @@ fn refresh_at(now: Timestamp, expires: Timestamp) -> Timestamp {
     let life = expires.duration_since(now);
     now + (life * 4 / 5).min(LONGEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{bench, pod};
+
+    #[tokio::test]
+    async fn tokens_are_kept_and_renewed_at_four_fifths_of_their_life() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = bench(folder.path());
+        let tokens = &bench.context.volumes.tokens;
+        let owner = pod(json!({
+            "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+            "spec": {"serviceAccountName": "robot", "containers": []}
+        }));
+        let get = async || tokens.get(&owner, Some("vault"), 600).await.expect("a token").text;
+        let first = get().await;
+        bench.clock.advance(Duration::from_secs(479));
+        assert_eq!(get().await, first);
+        bench.clock.advance(Duration::from_secs(1));
+        let second = get().await;
+        assert_ne!(second, first);
+        let asked: Vec<_> =
+            bench.notes.all().into_iter().filter(|(what, _)| what.ends_with("/token")).collect();
+        assert_eq!(asked.len(), 2);
+        assert_eq!(asked[0].0, "POST /api/v1/namespaces/n/serviceaccounts/robot/token");
+        assert_eq!(asked[0].1["spec"]["audiences"], json!(["vault"]));
+        assert_eq!(asked[0].1["spec"]["boundObjectRef"]["uid"], "u");
+        tokens.release("u");
+        assert_ne!(get().await, second, "a pod that is gone leaves no token");
+    }
+}

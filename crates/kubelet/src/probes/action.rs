@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::tls;
+use super::{redirect, tls};
 use crate::runtime::Cri;
 use stdx::Clock;
 
@@ -74,30 +74,46 @@ pub(crate) async fn http_get(
     let path = action.path.as_deref().unwrap_or("/");
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let url = format!("{}://{}{path}", if secure { "https" } else { "http" }, join(host, port));
-    let request = match build(action, &path, host, port, agent) {
-        Ok(request) => request,
-        Err(error) => return Finding::Bad(error.to_string()),
-    };
-    match within(clock, timeout, fetch(host, port, secure, request)).await {
+    let first = redirect::Target { secure, host: host.to_owned(), port, path };
+    match within(clock, timeout, follow(action, first, agent)).await {
         None => Finding::Bad(format!(
             "Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         )),
         Some(Err(why)) => Finding::Bad(format!("Get {url:?}: {why}")),
-        Some(Ok((status, _))) if !(200..400).contains(&status) => {
-            Finding::Bad(format!("HTTP probe failed with statuscode: {status}"))
+        Some(Ok(answer)) if !(200..400).contains(&answer.status) => {
+            Finding::Bad(format!("HTTP probe failed with statuscode: {}", answer.status))
         }
-        Some(Ok((_, body))) => Finding::Good(body),
+        Some(Ok(answer)) => Finding::Good(answer.body),
     }
+}
+
+/// Where the last answer came from is all that counts; a redirect to another host is an answer too.
+async fn follow(action: &HTTPGetAction, first: redirect::Target, agent: &str) -> Result<Answer, String> {
+    let mut target = first.clone();
+    for _ in 0..redirect::MOST {
+        let request = build(action, &target, agent).map_err(|error| error.to_string())?;
+        let answer = fetch(&target, request).await?;
+        match redirect::next(&target, &answer).filter(|next| next.host == first.host) {
+            Some(next) => target = next,
+            None => return Ok(answer),
+        }
+    }
+    Err(format!("stopped after {} redirects", redirect::MOST))
+}
+
+/// What a server said.
+pub(super) struct Answer {
+    pub status: u16,
+    pub location: Option<String>,
+    pub body: String,
 }
 
 fn build(
     action: &HTTPGetAction,
-    path: &str,
-    host: &str,
-    port: u16,
+    target: &redirect::Target,
     agent: &str,
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let mut request = Request::builder().method(Method::GET).uri(path);
+    let mut request = Request::builder().method(Method::GET).uri(target.path.as_str());
     let given = |name: &str| {
         action
             .http_headers
@@ -106,7 +122,7 @@ fn build(
             .find(|h| h.name.eq_ignore_ascii_case(name))
             .map(|h| h.value.clone())
     };
-    let host_header = given("host").unwrap_or_else(|| join(host, port));
+    let host_header = given("host").unwrap_or_else(|| join(&target.host, target.port));
     request = request.header(http::header::HOST, host_header);
     if given("user-agent").is_none() {
         request = request.header(http::header::USER_AGENT, agent);
@@ -121,14 +137,10 @@ fn build(
     request.body(Empty::new())
 }
 
-async fn fetch(
-    host: &str,
-    port: u16,
-    secure: bool,
-    request: Request<Empty<Bytes>>,
-) -> Result<(u16, String), String> {
+async fn fetch(target: &redirect::Target, request: Request<Empty<Bytes>>) -> Result<Answer, String> {
+    let (host, port) = (target.host.as_str(), target.port);
     let stream = TcpStream::connect((host, port)).await.map_err(|error| dial_error(host, port, &error))?;
-    if secure {
+    if target.secure {
         let stream = tls::connect(stream, host).await.map_err(|error| error.to_string())?;
         exchange(stream, request).await
     } else {
@@ -136,7 +148,7 @@ async fn fetch(
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(u16, String), String>
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<Answer, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -146,10 +158,13 @@ where
     let answer = async move {
         let response = sender.send_request(request).await.map_err(|error| stdx::error_chain(&error))?;
         let status = response.status().as_u16();
+        let location = response.headers().get(http::header::LOCATION);
+        // A place that is no text leads nowhere.
+        let location = location.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
         let body = Limited::new(response.into_body(), LONGEST).collect().await;
         // A longer body is as good an answer as a short one.
-        let text = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
-        Ok((status, text))
+        let body = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
+        Ok(Answer { status, location, body })
     };
     tokio::pin!(answer, connection);
     tokio::select! {

@@ -7,6 +7,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use stdx::Clock;
 
 /// What was written: `METHOD path` and the body.
 #[derive(Clone, Default)]
@@ -45,16 +46,17 @@ impl Notes {
     }
 }
 
-pub(crate) fn server() -> (kube::Client, Notes) {
+pub(crate) fn server(clock: Clock) -> (kube::Client, Notes) {
     let notes = Notes::default();
     let log = notes.clone();
     let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-        let log = log.clone();
+        let (log, clock) = (log.clone(), clock.clone());
         async move {
             let (parts, body) = request.into_parts();
             let bytes = body.collect_bytes().await.unwrap_or_default();
             let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let answer = answer(&parts.method, parts.uri.path(), &body);
+            let number = log.0.lock().len();
+            let answer = answer(&parts.method, parts.uri.path(), &body, number, &clock);
             log.0.lock().push((format!("{} {}", parts.method, parts.uri.path()), body));
             Ok::<_, std::io::Error>(Response::new(Full::new(Bytes::from(answer.to_string()))))
         }
@@ -62,8 +64,17 @@ pub(crate) fn server() -> (kube::Client, Notes) {
     (kube::Client::new(service, "default"), notes)
 }
 
-fn answer(method: &Method, path: &str, body: &Value) -> Value {
+fn answer(method: &Method, path: &str, body: &Value, number: usize, clock: &Clock) -> Value {
     match *method {
+        Method::POST if path.ends_with("/token") => {
+            let life =
+                jiff::SignedDuration::from_secs(body["spec"]["expirationSeconds"].as_i64().unwrap_or(0));
+            let mut answer = body.clone();
+            answer["status"] = json!({
+                "token": format!("token {number}"), "expirationTimestamp": (clock.now() + life).to_string(),
+            });
+            answer
+        }
         Method::POST => body.clone(),
         Method::PATCH if path.ends_with("/status") => {
             let metadata = json!({"name": "p", "namespace": "n", "resourceVersion": "2"});

@@ -39,7 +39,7 @@ pub(crate) fn bench(folder: &Path) -> Bench {
     let clock = Clock::manual(Timestamp::from_second(1_800_000_000).expect("in range"));
     let (trigger, shutdown) = Shutdown::new();
     let tasks = Tasks::new();
-    let (client, notes) = api::server();
+    let (client, notes) = api::server(clock.clone());
     let socket = folder.join("cri.sock");
     let runtime = FakeRuntime::serve(&socket, clock.clone(), &tasks);
     let tls = Tls { certificate: "unused".into(), key: "unused".into(), client_ca: "unused".into() };
