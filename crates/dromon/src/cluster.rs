@@ -332,6 +332,8 @@ impl Parts<'_> {
         config.manifests = Some(layout.manifests());
         config.pod_cidr = Some(self.options.pod_cidr.clone());
         config.cluster_dns = names.into_iter().collect();
+        // The disk of a machine that people work on is rarely emptier than upstream's tenth.
+        config.eviction.disk_available = kubelet::Least::Percent(5);
         config.cgroup_root = layout.cgroup();
         config.clock = self.clock.clone();
         config.random = self.random.clone();

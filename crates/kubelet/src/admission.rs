@@ -8,7 +8,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::context::Context;
-use crate::pod::qos::request;
+use crate::eviction::Pressure;
+use crate::pod::qos::{Qos, qos, request};
 use crate::pod::status::Verdict;
 use crate::pods;
 
@@ -39,9 +40,29 @@ pub(crate) fn admit(context: &Context, pod: &Pod, others: &[Arc<Pod>]) -> Result
         memory_bytes: context.capacity.allocatable_memory(&context.config).into(),
         pods: context.config.max_pods.into(),
     };
+    under_pressure(pod, *context.pressure.borrow())?;
     check(pod, others, &node)?;
     sysctls::check(pod)?;
     app_armor::check(pod, app_armor::on_this_host())
+}
+
+/// A node that is short of something takes only what it may not refuse; of memory, only best-effort pods cost too much.
+///
+/// Upstream: pkg/kubelet/eviction/eviction_manager.go, Admit.
+fn under_pressure(pod: &Pod, pressure: Pressure) -> Result<(), Verdict> {
+    let names = pressure.names();
+    let only_memory = names == ["MemoryPressure"];
+    let critical = pods::is_static(pod) || pods::spec(pod).priority.is_some_and(|p| p >= 2_000_000_000);
+    let tolerates = || {
+        pods::spec(pod).tolerations.iter().flatten().any(|toleration| {
+            let key = toleration.key.as_deref().unwrap_or_default();
+            key.is_empty() || key == "node.kubernetes.io/memory-pressure"
+        })
+    };
+    if names.is_empty() || critical || only_memory && (qos(pod) != Qos::BestEffort || tolerates()) {
+        return Ok(());
+    }
+    Err(rejected_for("Evicted", &format!("The node had condition: [{}]. ", names.join(", "))))
 }
 
 fn check(pod: &Pod, others: &[Arc<Pod>], node: &Node<'_>) -> Result<(), Verdict> {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use stdx::{Clock, Random};
 
+use crate::eviction::thresholds::Thresholds;
+
 /// Everything that a kubelet needs; nothing is read from the environment.
 #[derive(Clone)]
 pub struct Config {
@@ -37,6 +39,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// What pods may not use.
     pub reserved: Reserved,
+    /// What must be left of the node's means; below that, pods are evicted.
+    pub eviction: Thresholds,
     /// Pods that this node accepts (upstream: 110).
     pub max_pods: u32,
     /// The cgroup that holds all pods (upstream: `kubepods`). Two clusters on one machine need two.
@@ -87,6 +91,7 @@ impl Config {
             pod_cidr: None,
             labels: BTreeMap::new(),
             reserved: Reserved::default(),
+            eviction: Thresholds::default(),
             max_pods: 110,
             cgroup_root: "kubepods".into(),
             clock: Clock::system(),

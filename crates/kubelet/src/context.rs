@@ -3,10 +3,12 @@
 use client::{EventType, Recorder, Store};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use stdx::{Shutdown, Tasks};
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::config::Config;
 use crate::env::fields::NodeFields;
+use crate::eviction::Pressure;
+use crate::logs::growth::Growth;
 use crate::node::capacity::Capacity;
 use crate::pod::allocation::Budget;
 use crate::pods;
@@ -26,6 +28,11 @@ pub(crate) struct Context {
     pub node: Store<Node>,
     pub statuses: Statuses,
     pub budget: Budget,
+    /// What the node is short of, as the eviction manager saw it last.
+    pub pressure: watch::Sender<Pressure>,
+    pub log_growth: Growth,
+    /// Told when the node's status may have changed.
+    pub node_changed: Notify,
     pub capacity: Capacity,
     /// The runtime's name, known once it answered.
     pub runtime_name: OnceCell<String>,

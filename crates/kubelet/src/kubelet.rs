@@ -20,7 +20,7 @@ use crate::runtime::Cri;
 use crate::status_manager::Statuses;
 use crate::tokens::Tokens;
 use crate::volumes::set_up::Volumes;
-use crate::{images, local_path, logs, node, orphans, server, static_pods};
+use crate::{eviction, images, local_path, logs, node, orphans, server, static_pods};
 
 /// Images are looked after this often.
 const IMAGES_EVERY: Duration = Duration::from_secs(300);
@@ -106,6 +106,9 @@ fn context(config: Config, workers: &Workers, tasks: &Tasks, shutdown: &Shutdown
         node: hub.selected(format!("metadata.name={}", config.node_name)),
         statuses: Statuses::new(client, clock, tasks.clone(), shutdown.clone()),
         budget: Budget::new(notify),
+        pressure: tokio::sync::watch::Sender::default(),
+        log_growth: crate::logs::growth::Growth::new(),
+        node_changed: tokio::sync::Notify::new(),
         capacity: Capacity::measure(&config.root),
         runtime_name: tokio::sync::OnceCell::new(),
         config,
@@ -132,6 +135,7 @@ fn start(context: &Arc<Context>, workers: &Workers, tasks: &Tasks, shutdown: &Sh
     spawn("runtime events", Box::pin(pod_manager::follow_runtime(of(context), workers.clone())));
     spawn("local volumes", Box::pin(local_path::run(of(context))));
     spawn("log rotation", Box::pin(rotate(of(context))));
+    spawn("eviction", Box::pin(eviction::run(of(context), workers.clone())));
     spawn("image collection", Box::pin(collect_images(of(context))));
 }
 

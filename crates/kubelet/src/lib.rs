@@ -1,7 +1,7 @@
 //! The kubelet: makes the pods of one node run, and tells the API server how they are.
 //!
 //! Never relists on a timer, never speaks to a container but through the CRI, never decides where a pod runs.
-//! Reading order: [`config`], [`context`], [`pods`], [`runtime`], [`pod`], [`volumes`], [`env`], [`images`], [`probes`],
+//! Reading order: [`config`], [`context`], [`pods`], [`runtime`], [`pod`], [`volumes`], [`env`], [`images`], [`probes`], [`eviction`],
 //! [`status_manager`], [`pod_manager`], [`static_pods`], [`node`], [`logs`], [`server`].
 
 mod admission;
@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod dns;
 mod env;
+mod eviction;
 mod images;
 mod kubelet;
 mod local_path;
@@ -32,4 +33,5 @@ mod volumes;
 mod watch;
 
 pub use config::{Config, Reserved, Tls};
+pub use eviction::thresholds::{Least, Thresholds};
 pub use kubelet::{Error, Kubelet};

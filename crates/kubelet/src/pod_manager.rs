@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::admission;
 use crate::context::Context;
+use crate::pod::status::Verdict;
 use crate::pod::worker::{Event, Handle, Worker};
 use crate::pods::{self, Uid};
 use crate::runtime::labels;
@@ -69,6 +70,11 @@ impl Workers {
     /// What a pod was made from is gone: its worker leaves nothing of it.
     pub fn end(&self, uid: &str) {
         self.send(uid, Event::Gone);
+    }
+
+    /// Ends a pod at once, and says why.
+    pub fn evict(&self, uid: &str, verdict: Verdict) {
+        self.send(uid, Event::Evict(verdict));
     }
 
     pub fn ended(&self) -> Arc<Notify> {
@@ -159,6 +165,7 @@ pub(crate) async fn follow_runtime(context: Arc<Context>, workers: Workers) {
         match context.cri.events().await {
             Ok(mut events) => {
                 workers.look_all();
+                context.node_changed.notify_one();
                 while let Some(Ok(event)) = events.next().await {
                     backoff.reset();
                     if let Some(uid) = uid_of(event) {
@@ -168,6 +175,7 @@ pub(crate) async fn follow_runtime(context: Arc<Context>, workers: Workers) {
             }
             Err(error) => tracing::warn!(error = error_chain(&error), "no events from the runtime"),
         }
+        context.node_changed.notify_one();
         context.config.clock.sleep(backoff.step()).await;
     }
 }

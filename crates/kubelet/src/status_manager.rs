@@ -283,7 +283,9 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 
 fn changed_conditions(base: Option<&Value>, wanted: &Value) -> Option<Vec<Value>> {
     let base = base.and_then(Value::as_array).cloned().unwrap_or_default();
-    let ours = |c: &&Value| c["type"].as_str().is_some_and(|kind| OWNED.contains(&kind));
+    let ours = |c: &&Value| {
+        c["type"].as_str().is_some_and(|kind| OWNED.contains(&kind)) || c["reason"] == "TerminationByKubelet"
+    };
     let mut changed = Vec::new();
     for condition in wanted.as_array()?.iter().filter(ours) {
         let old = base.iter().find(|c| c["type"] == condition["type"]);

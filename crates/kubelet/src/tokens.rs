@@ -112,7 +112,6 @@ mod tests {
 
     use serde_json::json;
 
-    use super::*;
     use crate::testing::{bench, pod};
 
     #[tokio::test]

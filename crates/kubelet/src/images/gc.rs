@@ -14,6 +14,11 @@ pub(crate) async fn collect(cri: &Cri, root: &Path) -> Result<usize, crate::runt
     if !disk_is_full(root) {
         return Ok(0);
     }
+    remove_unused(cri).await
+}
+
+/// Removes every image that no container was made from.
+pub(crate) async fn remove_unused(cri: &Cri) -> Result<usize, crate::runtime::CriError> {
     let used: HashSet<String> = cri.containers().await?.into_iter().map(|c| c.image_ref).collect();
     let mut removed = 0;
     for image in cri.images().await? {

@@ -109,6 +109,7 @@ impl Job<'_> {
         match pulled {
             Ok(image) => {
                 backoffs.forget(&key);
+                self.context.node_changed.notify_one();
                 self.say(
                     EventType::Normal,
                     "Pulled",

@@ -3,6 +3,7 @@
 //! Upstream: pkg/kubelet/kuberuntime/logs, pkg/kubelet/logs. Reading order: [`line`], [`options`], [`tail`], [`read`],
 //! [`rotate`].
 
+pub(crate) mod growth;
 pub(crate) mod line;
 pub(crate) mod options;
 pub(crate) mod read;

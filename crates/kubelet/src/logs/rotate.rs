@@ -1,7 +1,7 @@
 //! Keeps logs from filling the disk: 10 MiB a file, five files a container.
 //!
-//! Upstream: pkg/kubelet/logs/container_log_manager.go. Differs: driven by inotify-free checks at the moments when the
-//! kubelet looks at a container anyway, and on a slow timer; rotated files are not compressed.
+//! Upstream: pkg/kubelet/logs/container_log_manager.go. Differs: logs are looked at only after something was written
+//! to one of them; rotated files are not compressed.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::runtime::CriError;
 
 const LARGEST: u64 = 10 << 20;
 const FILES: usize = 5;
-/// Upstream looks as often.
+/// Between a first write and the look. Upstream looks as often.
 const EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -29,10 +29,12 @@ enum RotateError {
 /// Looks at the logs of running containers for as long as the kubelet runs.
 pub(crate) async fn run(context: &Context) {
     loop {
+        context.log_growth.grown().await;
         context.config.clock.sleep(EVERY).await;
         if let Err(error) = once(context).await {
             tracing::warn!(error = error_chain(&error), "logs not rotated");
         }
+        context.log_growth.again();
     }
 }
 
@@ -108,4 +110,62 @@ pub(crate) fn rotated(path: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{bench, pod, until};
+
+    /// A log that grew over the limit while nobody looked is moved aside and reopened; the oldest files go.
+    #[tokio::test]
+    async fn large_logs_are_rotated_and_the_oldest_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = bench(folder.path());
+        let (context, runtime) = (std::sync::Arc::new(bench.context), bench.runtime.clone());
+        let value = json!({
+            "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+            "spec": {"containers": [{"name": "a", "image": "there:1"}]}
+        });
+        let (worker, _handle) =
+            crate::pod::worker::Worker::new(context.clone(), std::sync::Arc::new(pod(value)));
+        context.tasks.spawn("worker", worker.run());
+        until(
+            || if runtime.calls().contains(&"start a".to_owned()) { Ok(()) } else { Err("no start".into()) },
+        )
+        .await;
+        let log = context.config.logs.join("n_p_u/a/0.log");
+        for old in ["20200101-000000", "20200102-000000", "20200103-000000", "20200104-000000"] {
+            fs::write(format!("{}.{old}", log.display()), "old").expect("written");
+        }
+        fs::write(&log, "small").expect("written");
+        once(&context).await.expect("looked");
+        assert!(log.exists(), "a small one stays");
+        fs::write(&log, vec![b'x'; LARGEST as usize + 1]).expect("written");
+        once(&context).await.expect("looked");
+        assert!(!log.exists(), "the runtime makes the new one");
+        assert!(runtime.calls().contains(&"reopen a".to_owned()));
+        let left = rotated(&log);
+        assert_eq!(left.len(), FILES - 1, "{left:?}");
+        assert_eq!(fs::metadata(left.last().expect("some")).expect("there").len(), LARGEST + 1);
+    }
+
+    #[tokio::test]
+    async fn growth_is_told_once_until_it_was_looked_at() {
+        use futures::FutureExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        fs::write(&log, "").expect("written");
+        let growth = super::super::growth::Growth::new();
+        growth.watch(&log);
+        fs::write(&log, "one").expect("written");
+        growth.grown().await;
+        fs::write(&log, "two").expect("written");
+        assert!(growth.grown().now_or_never().is_none(), "one word is enough");
+        growth.again();
+        fs::write(&log, "three").expect("written");
+        growth.grown().await;
+    }
 }

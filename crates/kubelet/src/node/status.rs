@@ -1,7 +1,6 @@
 //! The node's status: computed from facts, written when it changed, and every five minutes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,24 +15,25 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use stdx::{Backoff, error_chain};
+use tokio::sync::watch;
 
-use super::{capacity, facts, register};
+use super::{facts, register};
 use crate::context::Context;
+use crate::eviction::Pressure;
 use crate::pod::container_status::whole_seconds;
 use crate::quantity;
 use crate::runtime::CriError;
 
 /// Unchanged statuses are written this often.
 const REPORT: Duration = Duration::from_secs(300);
-/// Pressure and images are looked at this often.
-const LOOK: Duration = Duration::from_secs(10);
 /// Images told at most.
 const IMAGES: usize = 50;
 
 /// Registers the node as soon as the runtime answers, then keeps its status.
 pub(crate) async fn run(context: Arc<Context>) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(7));
-    let mut keeper = Keeper { context, written: None, at: Duration::ZERO };
+    let pressure = context.pressure.subscribe();
+    let mut keeper = Keeper { context, pressure, written: None, at: Duration::ZERO };
     loop {
         match keeper.once().await {
             Ok(Readiness::Ready) => {
@@ -64,6 +64,7 @@ enum Readiness {
 
 struct Keeper {
     context: Arc<Context>,
+    pressure: watch::Receiver<Pressure>,
     written: Option<NodeStatus>,
     at: Duration,
 }
@@ -115,8 +116,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Until it is time to look, or the node's object changes.
-    async fn wait(&self) {
+    /// Until it is time to report, or something that the status tells changes.
+    async fn wait(&mut self) {
         let mut changes = self.context.node.subscribe();
         let gone = async {
             while let Some(change) = changes.recv().await {
@@ -126,7 +127,10 @@ impl Keeper {
             }
         };
         tokio::select! {
-            () = self.context.config.clock.sleep(LOOK) => {}
+            () = self.context.config.clock.sleep(REPORT) => {}
+            () = self.context.node_changed.notified() => {}
+            // The sender lives as long as the context.
+            _ = self.pressure.changed() => {}
             () = gone => {}
         }
     }
@@ -258,6 +262,7 @@ struct Said {
 }
 
 fn conditions(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Timestamp) -> Vec<NodeCondition> {
+    let pressured = *context.pressure.borrow();
     let pressure = |kind, under: bool, bad, good, yes: &str, no: &str| Said {
         kind,
         status: under,
@@ -276,7 +281,7 @@ fn conditions(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Times
     let said = [
         pressure(
             "MemoryPressure",
-            memory_is_short(),
+            pressured.memory,
             "KubeletHasInsufficientMemory",
             "KubeletHasSufficientMemory",
             "kubelet has insufficient memory available",
@@ -284,7 +289,7 @@ fn conditions(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Times
         ),
         pressure(
             "DiskPressure",
-            disk_is_short(context),
+            pressured.disk,
             "KubeletHasDiskPressure",
             "KubeletHasNoDiskPressure",
             "kubelet has disk pressure",
@@ -292,7 +297,7 @@ fn conditions(context: &Context, runtime: &Runtime, old: &NodeStatus, now: Times
         ),
         pressure(
             "PIDPressure",
-            false,
+            pressured.pid,
             "KubeletHasInsufficientPID",
             "KubeletHasSufficientPID",
             "kubelet has insufficient PID available",
@@ -317,17 +322,6 @@ fn condition(said: Said, old: &NodeStatus, now: Timestamp) -> NodeCondition {
             .and_then(|c| c.last_transition_time.clone())
             .or_else(|| Some(whole_seconds(now))),
     }
-}
-
-/// Upstream's threshold: 100 Mi. Unknown is not short.
-fn memory_is_short() -> bool {
-    fs::read_to_string("/proc/meminfo")
-        .is_ok_and(|table| capacity::field(&table, "MemAvailable:") < 100 << 10)
-}
-
-/// Upstream's threshold: a tenth of the disk. Unknown is not short.
-fn disk_is_short(context: &Context) -> bool {
-    rustix::fs::statvfs(&context.config.root).is_ok_and(|d| d.f_blocks > 0 && d.f_bavail * 10 < d.f_blocks)
 }
 
 /// Equal but for heartbeats.

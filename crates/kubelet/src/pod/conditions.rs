@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use super::container_status::whole_seconds;
 use super::phase::Phase;
 use super::resize::Resizing;
+use super::status::Verdict;
 use crate::pods;
 
 /// The kubelet's own conditions; all others (PodScheduled, gates, DisruptionTarget) are somebody else's.
@@ -72,6 +73,26 @@ fn resizing(facts: &Facts<'_>) -> Vec<PodCondition> {
         PodCondition { observed_generation: progress.generation, ..told }
     });
     pending.into_iter().chain(progress).collect()
+}
+
+/// Says that the kubelet ended the pod, not the pod itself.
+pub(crate) fn disrupt(conditions: &mut Vec<PodCondition>, verdict: &Verdict, now: Timestamp) {
+    if conditions.iter().any(is_disrupted) {
+        return;
+    }
+    conditions.retain(|condition| condition.type_ != "DisruptionTarget");
+    conditions.push(PodCondition {
+        type_: "DisruptionTarget".into(),
+        status: "True".into(),
+        reason: Some("TerminationByKubelet".into()),
+        message: Some(verdict.message.clone()),
+        last_transition_time: Some(whole_seconds(now)),
+        ..PodCondition::default()
+    });
+}
+
+fn is_disrupted(condition: &PodCondition) -> bool {
+    condition.type_ == "DisruptionTarget" && condition.reason.as_deref() == Some("TerminationByKubelet")
 }
 
 fn foreign(pod: &Pod) -> impl Iterator<Item = PodCondition> {

@@ -51,7 +51,7 @@ pub(crate) fn pod_status(facts: &container_status::Facts<'_>, node: &NodeFacts<'
         .iter()
         .any(|c| facts.runtime.current(&c.name).is_some_and(|r| r.run != Run::Created));
     let sandbox_ready = facts.runtime.sandbox().is_some_and(|s| s.ready) && node.terminated == Terminated::No;
-    let conditions = conditions::conditions(&conditions::Facts {
+    let mut conditions = conditions::conditions(&conditions::Facts {
         pod,
         phase,
         init: &init,
@@ -62,6 +62,9 @@ pub(crate) fn pod_status(facts: &container_status::Facts<'_>, node: &NodeFacts<'
         now: node.now,
     });
     let verdict = node.verdict;
+    if let Some(verdict) = verdict.filter(|verdict| verdict.reason == "Evicted") {
+        conditions::disrupt(&mut conditions, verdict, node.now);
+    }
     let old = pod.status.clone().unwrap_or_default();
     let ips = pod_ips(facts, node, &old);
     PodStatus {

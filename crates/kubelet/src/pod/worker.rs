@@ -28,6 +28,9 @@ use crate::status_manager::Then;
 use crate::volumes::set_up::Ready;
 use crate::volumes::{pod_dir, tear_down};
 
+/// Seconds that an evicted pod has; upstream's immediateEvictionGracePeriodSeconds.
+const EVICTED: i64 = 1;
+
 /// What wakes a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -39,6 +42,8 @@ pub(crate) enum Event {
     Look,
     /// Rejected by admission.
     Reject(Verdict),
+    /// The node or the pod itself is over its limits: ends at once.
+    Evict(Verdict),
 }
 
 /// Where a pod's life stands.
@@ -74,6 +79,8 @@ pub(crate) struct Worker {
     state: State,
     gone: bool,
     pub(super) verdict: Option<Verdict>,
+    /// Seconds that are left to stop in, whatever the pod wished.
+    most_grace: i64,
     pub(super) backoffs: Backoffs,
     pub(super) waiting: WaitingReasons,
     pub(super) probes: Results,
@@ -110,6 +117,7 @@ impl Worker {
             state: State::Syncing,
             gone: false,
             verdict: None,
+            most_grace: i64::MAX,
             backoffs: Backoffs::default(),
             waiting: WaitingReasons::new(),
             probes: Results::default(),
@@ -174,6 +182,10 @@ impl Worker {
             Event::Gone => self.gone = true,
             Event::Look => self.reconsider(),
             Event::Reject(verdict) => self.verdict = Some(verdict),
+            Event::Evict(verdict) => {
+                self.verdict.get_or_insert(verdict);
+                self.most_grace = EVICTED;
+            }
         }
     }
 
@@ -322,6 +334,9 @@ impl Worker {
     /// What the runtime has, told to the probes too.
     pub(super) async fn observe(&mut self) -> Result<PodRuntime, CriError> {
         let runtime = self.context.cri.pod(pods::uid(&self.pod)).await?;
+        for record in runtime.running() {
+            self.context.log_growth.watch(std::path::Path::new(&record.log_path));
+        }
         last_words::of(&runtime, &mut self.words);
         self.runtime.send_replace(runtime.clone());
         Ok(runtime)
@@ -384,7 +399,7 @@ impl Worker {
         let mut pre_stop = kill::PreStop::Run;
         loop {
             let (context, pod) = (self.context.clone(), self.pod.clone());
-            let seconds = pods::grace_seconds(&pod);
+            let seconds = pods::grace_seconds(&pod).min(self.most_grace);
             let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(30));
             let stopping = kill::all(&context, &pod, runtime, grace, pre_stop);
             tokio::pin!(stopping);
@@ -394,7 +409,7 @@ impl Worker {
                     event = self.events.recv() => {
                         let Some(event) = event else { return Ok(()) };
                         self.take(event);
-                        if pods::grace_seconds(&self.pod) < seconds {
+                        if pods::grace_seconds(&self.pod).min(self.most_grace) < seconds {
                             break;
                         }
                     }
@@ -442,7 +457,7 @@ impl Worker {
 fn ends(event: &Event) -> bool {
     match event {
         Event::Pod(pod) => pods::deletion_requested(pod).is_some(),
-        Event::Gone | Event::Reject(_) => true,
+        Event::Gone | Event::Reject(_) | Event::Evict(_) => true,
         Event::Look => false,
     }
 }

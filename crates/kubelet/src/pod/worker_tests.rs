@@ -7,6 +7,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 use stdx::{Clock, Trigger};
 
+use super::status::Verdict;
 use super::worker::{Event, Handle, Worker};
 use crate::testing::{Bench, FakeRuntime, Notes, bench, pod, until};
 
@@ -192,4 +193,30 @@ async fn resizes_in_place_what_fits() {
         .assert_eq(&events("ResizeInfeasible").expect("told"));
     until(|| events("ResizeCompleted").map(drop)).await;
     assert!(!bench.runtime.calls().iter().any(|call| call.starts_with("stop")), "nothing was restarted");
+}
+
+#[tokio::test]
+async fn an_evicted_pod_ends_at_once_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut value = manifest();
+    value["spec"]["initContainers"] = json!([]);
+    let (bench, handle) = start(bench(folder.path()), value);
+    bench.status(|s| s["containerStatuses"][1]["ready"] == true).await;
+    let verdict =
+        Verdict { reason: "Evicted".into(), message: "The node was low on resource: memory. ".into() };
+    handle.events.send(Event::Evict(verdict)).expect("listens");
+    bench.status(|s| s["phase"] == "Failed" && s["reason"] == "Evicted").await;
+    until(|| {
+        let calls = bench.runtime.calls();
+        let stopped = calls.iter().filter(|call| call.ends_with("within 1s")).count();
+        if stopped == 2 { Ok(()) } else { Err(format!("{calls:?}")) }
+    })
+    .await;
+    bench
+        .status(|s| {
+            s["conditions"].as_array().is_some_and(|list| {
+                list.iter().any(|c| c["type"] == "DisruptionTarget" && c["reason"] == "TerminationByKubelet")
+            })
+        })
+        .await;
 }

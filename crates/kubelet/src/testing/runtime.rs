@@ -201,6 +201,7 @@ impl RuntimeService for FakeRuntime {
             labels: config.labels,
             annotations: config.annotations,
             mounts: config.mounts,
+            log_path: config.log_path,
             resources: config.linux.map(|linux| ContainerResources { linux: linux.resources }),
             ..Default::default()
         };
@@ -245,6 +246,14 @@ impl RuntimeService for FakeRuntime {
             let kept = c.resources.get_or_insert_default().linux.get_or_insert_default();
             (kept.cpu_shares, kept.cpu_quota) = (linux.cpu_shares, linux.cpu_quota);
         })?;
+        done()
+    }
+
+    async fn reopen_container_log(
+        &self,
+        request: Request<ReopenContainerLogRequest>,
+    ) -> Result<Response<ReopenContainerLogResponse>, Status> {
+        self.note(format!("reopen {}", self.name(&request.into_inner().container_id)));
         done()
     }
 
@@ -303,7 +312,6 @@ impl RuntimeService for FakeRuntime {
         list_metric_descriptors(ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse;
         list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) -> ListPodSandboxMetricsResponse;
         checkpoint_container(CheckpointContainerRequest) -> CheckpointContainerResponse;
-        reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse;
         runtime_config(RuntimeConfigRequest) -> RuntimeConfigResponse;
         update_runtime_config(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse;
         update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;
