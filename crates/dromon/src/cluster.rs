@@ -118,6 +118,7 @@ impl Cluster {
         let names = parts.dns(&server).await?;
         progress.done(&dns_server::describe(names));
         parts.kubelet(&server, names);
+        parts.proxy(&server)?;
         Ok(Self { server, engine, tasks, failures: tokio::sync::Mutex::new(failures) })
     }
 
@@ -264,6 +265,19 @@ impl Parts<'_> {
         self.vital("scheduler", async move {
             scheduler::Scheduler::new(config).run(shutdown).await.map_err(Into::into)
         });
+    }
+
+    fn proxy(&self, server: &apiserver::Handle) -> Result<()> {
+        let config = proxy::Config {
+            node_name: node::name(),
+            client: server.client(UserInfo::component("system:kube-proxy")),
+            clock: self.clock.clone(),
+            suffix: self.layout.suffix(),
+            pod_ranges: vec![self.options.pod_cidr.parse().context("cannot use --pod-cidr")?],
+        };
+        let shutdown = self.shutdown.clone();
+        self.vital("proxy", async move { proxy::Proxy::new(config).run(shutdown).await.map_err(Into::into) });
+        Ok(())
     }
 
     async fn runtime(&self) -> Result<()> {

@@ -47,6 +47,7 @@ pub fn reset(data_dir: &Path, yes: bool) -> Result<()> {
         confirm(&layout)?;
     }
     down(data_dir)?;
+    proxy::teardown(&layout.suffix()).context("cannot remove the Services' table")?;
     network::Bridge::teardown(&network_config(&layout)).context("cannot remove the pod network")?;
     crate::dns_server::give_back(&layout)?;
     unmount_below(layout.root())?;

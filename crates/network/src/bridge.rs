@@ -7,8 +7,13 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+<<<<<<< HEAD
 use linux::net::nft::{Batch, Expr, Family, Hook};
 use linux::net::{self, VethPair, with_links};
+=======
+use linux::net::nft::{Batch, Chain, Expr, Family, Hang, Hook, Live, Packet, Reg, Ruleset, Table};
+use linux::net::{self, with_links};
+>>>>>>> 9d84613 (proxy: Services are balanced over their endpoints, with nftables maps changed element by element)
 use parking_lot::Mutex;
 
 use crate::addresses::Addresses;
@@ -99,10 +104,7 @@ impl Bridge {
             links.delete(&bridge).await
         })
         .map_err(failed("cannot remove the pod network"))?;
-        let mut batch = Batch::new();
-        batch.add_table(Family::Ipv4, &config.table);
-        batch.delete_table(Family::Ipv4, &config.table);
-        batch.apply().map_err(failed("cannot remove the nftables table"))
+        table(&config.table).remove().map_err(failed("cannot remove the nftables table"))
     }
 }
 
@@ -150,7 +152,11 @@ fn set_up(config: &Config, range: Ipv4Cidr) -> Result<(), Error> {
     })
     .map_err(failed(format!("cannot set up bridge {}", config.bridge)))?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(failed("cannot turn IP forwarding on"))?;
-    masquerade(&config.table, range).map_err(failed("cannot load the nftables rules"))
+    masquerade(&table(&config.table), range).map_err(failed("cannot load the nftables rules"))
+}
+
+fn table(name: &str) -> Table {
+    Table { family: Family::Ipv4, name: name.to_owned() }
 }
 
 /// Locally administered, and the same for the same range.
@@ -159,32 +165,37 @@ fn bridge_mac(range: Ipv4Cidr) -> [u8; 6] {
     [0x02, 0x42, a, b, c, d]
 }
 
-/// What leaves the pod range carries the node's address. The table is replaced whole.
-fn masquerade(table: &str, range: Ipv4Cidr) -> std::io::Result<()> {
-    const SOURCE: Expr = Expr::Network { offset: 12, len: 4 };
-    const DESTINATION: Expr = Expr::Network { offset: 16, len: 4 };
-    let mask = Expr::Mask(range.mask().to_be_bytes().to_vec());
+/// What leaves the pod range carries the node's address.
+fn masquerade(table: &Table, range: Ipv4Cidr) -> std::io::Result<()> {
+    let wanted = masquerade_rules(range);
+    let live = Live::read(table)?;
+    let mut batch = Batch::new(table);
+    batch.add_table();
+    live.change_to(&wanted, &mut batch);
+    batch.apply()
+}
+
+fn masquerade_rules(range: Ipv4Cidr) -> Ruleset {
+    const AT: Reg = Reg(0);
+    let source = Expr::Load { from: Packet::Network, offset: 12, len: 4, to: AT };
+    let destination = Expr::Load { from: Packet::Network, offset: 16, len: 4, to: AT };
+    let mask = Expr::Mask { at: AT, mask: range.mask().to_be_bytes().to_vec() };
     let network = range.network().octets().to_vec();
-    let multicast = Expr::Mask(vec![0xf0, 0, 0, 0]);
-    let mut batch = Batch::new();
-    batch.add_table(Family::Ipv4, table);
-    batch.delete_table(Family::Ipv4, table);
-    batch.add_table(Family::Ipv4, table);
-    batch.add_chain(Family::Ipv4, table, "postrouting", "nat", Hook::Postrouting, 100);
-    let steps = [
-        SOURCE,
+    let rule = vec![
+        source,
         mask.clone(),
-        Expr::Equal(network.clone()),
-        DESTINATION,
+        Expr::Equal { at: AT, value: network.clone() },
+        destination.clone(),
         mask,
-        Expr::NotEqual(network),
-        DESTINATION,
-        multicast,
-        Expr::NotEqual(vec![0xe0, 0, 0, 0]),
+        Expr::NotEqual { at: AT, value: network },
+        destination,
+        Expr::Mask { at: AT, mask: vec![0xf0, 0, 0, 0] },
+        Expr::NotEqual { at: AT, value: vec![0xe0, 0, 0, 0] },
         Expr::Masquerade,
     ];
-    batch.add_rule(Family::Ipv4, table, "postrouting", &steps);
-    batch.apply()
+    let hang = Some(Hang { kind: "nat", hook: Hook::Postrouting, priority: 100 });
+    let chains = [("postrouting".to_owned(), Chain { hang, rules: vec![rule] })];
+    Ruleset { chains: chains.into(), ..Ruleset::default() }
 }
 
 /// The host's end of a sandbox's pair: 15 letters at most.

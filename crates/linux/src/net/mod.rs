@@ -1,5 +1,7 @@
 //! Network devices, addresses and routes over netlink, here or in another network namespace.
 
+pub mod conntrack;
+mod netlink;
 pub mod nft;
 
 use std::fs::File;
