@@ -7,13 +7,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-<<<<<<< HEAD
-use linux::net::nft::{Batch, Expr, Family, Hook};
-use linux::net::{self, VethPair, with_links};
-=======
 use linux::net::nft::{Batch, Chain, Expr, Family, Hang, Hook, Live, Packet, Reg, Ruleset, Table};
-use linux::net::{self, with_links};
->>>>>>> 9d84613 (proxy: Services are balanced over their endpoints, with nftables maps changed element by element)
+use linux::net::{self, VethPair, with_links};
 use parking_lot::Mutex;
 
 use crate::addresses::Addresses;

@@ -185,6 +185,20 @@ fn nobody_answers() {
 }
 
 #[test]
+fn a_server_at_the_cluster_ip_itself() {
+    check(
+        json!({"spec": {"clusterIP": "10.96.0.10", "ports": [{"port": 8080, "protocol": "UDP"}]}}),
+        &[("10.96.0.10", "")],
+        expect![[r#"
+            set cluster-ips
+              10.96.0.10
+            map refused
+              10.96.0.10 . udp . 8080 : accept
+        "#]],
+    );
+}
+
+#[test]
 fn the_whole_table() {
     let desired = desired(
         json!({"spec": {"clusterIP": "10.96.0.9", "sessionAffinity": "ClientIP", "ports": [{"port": 80}]}}),

@@ -91,8 +91,13 @@ impl Writer<'_> {
         for address in &port.cluster_ips {
             if family_of(*address) == self.family {
                 self.claim(CLUSTER_IPS, Key::new().address(*address), Value::None);
-                self.answer(port, (*address, port.port), inner, chosen.any);
-                self.masquerade(port, (*address, port.port), MASQUERADE_OUTSIDERS);
+                let frontend = (*address, port.port);
+                if is_itself(frontend, inner) {
+                    self.let_through(port, frontend);
+                    continue;
+                }
+                self.answer(port, frontend, inner, chosen.any);
+                self.masquerade(port, frontend, MASQUERADE_OUTSIDERS);
             }
         }
         for frontend in self.outside(port) {
@@ -115,6 +120,11 @@ impl Writer<'_> {
     fn outside(&self, port: &Port) -> Vec<(IpAddr, u16)> {
         let all = port.outside(self.facts).into_iter();
         all.filter(|(address, _)| family_of(*address) == self.family).collect()
+    }
+
+    /// Something on this node listens at the ClusterIP: nothing to translate, nothing to refuse.
+    fn let_through(&mut self, port: &Port, frontend: (IpAddr, u16)) {
+        self.claim(REFUSED, key(port, frontend), Value::Verdict(Verdict::Accept));
     }
 
     fn answer(&mut self, port: &Port, frontend: (IpAddr, u16), endpoints: &[Endpoint], any: bool) {
@@ -175,6 +185,11 @@ impl Writer<'_> {
         endpoints.dedup();
         self.wanted.datagrams.push(Datagrams { frontends, endpoints });
     }
+}
+
+/// Whether the Service's only endpoint is its own address, as with the cluster's DNS on every node.
+fn is_itself(frontend: (IpAddr, u16), endpoints: &[Endpoint]) -> bool {
+    matches!(endpoints, [only] if (only.address, only.port) == frontend)
 }
 
 fn key(port: &Port, (address, number): (IpAddr, u16)) -> Key {
