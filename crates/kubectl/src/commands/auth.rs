@@ -33,7 +33,10 @@ pub const COMMAND: Command =
     Command::new("auth", "Inspect authorization", "[flags]").commands(&[CAN_I, WHOAMI]);
 
 async fn review(cx: &Context, kind: &str, group: &str, plural: &str, spec: Value) -> Result<Value> {
-    let body = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {}, "spec": spec});
+    let mut body = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {}});
+    if !spec.is_null() {
+        body["spec"] = spec;
+    }
     cx.rest().await?.json(&Ask::with(Method::POST, format!("/apis/{group}/v1/{plural}"), &body)).await
 }
 
@@ -136,7 +139,7 @@ async fn whoami(cx: Context) -> Result {
     }
     let format = Format::of(&cx)?;
     let answer =
-        review(&cx, "SelfSubjectReview", "authentication.k8s.io", "selfsubjectreviews", json!({})).await?;
+        review(&cx, "SelfSubjectReview", "authentication.k8s.io", "selfsubjectreviews", Value::Null).await?;
     if !matches!(format, Format::Plain) {
         return Printer::new(&cx, format).print(&answer);
     }
