@@ -29,7 +29,12 @@ where
     K: client::Object + serde::Serialize,
 {
     let object: K = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
-    match Api::namespaced(client, NAMESPACE).create(&PostParams::default(), &object).await {
+    let api = Api::<K>::namespaced(client, NAMESPACE);
+    // Looked for first: a second Service with the address is refused for the address, before its name is seen.
+    if api.get_metadata_opt(SERVICE).await?.is_some() {
+        return Ok(());
+    }
+    match api.create(&PostParams::default(), &object).await {
         Err(error) if client::is_already_exists(&error) => Ok(()),
         created => created.map(drop),
     }
