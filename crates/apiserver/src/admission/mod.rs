@@ -24,6 +24,7 @@ mod taint_nodes;
 #[cfg(test)]
 mod tests;
 mod tolerations;
+mod volumes;
 
 use async_trait::async_trait;
 

@@ -1,8 +1,7 @@
 //! The plugins that are on by default, in upstream's order.
 //!
-//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: StorageObjectInUseProtection,
-//! PersistentVolumeClaimResize, the certificate plugins, PodTopologyLabels, mutating policies. Webhooks, validating
-//! policies and ResourceQuota are added where the registry is.
+//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: the certificate plugins,
+//! PodTopologyLabels, mutating policies. Webhooks, validating policies and ResourceQuota are added where the registry is.
 
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use super::runtime_class::RuntimeClass;
 use super::service_account::ServiceAccount;
 use super::taint_nodes::TaintNodesByCondition;
 use super::tolerations::DefaultTolerationSeconds;
+use super::volumes::{ClaimResize, InUseProtection};
 use crate::auth::rbac::{Escalation, Rbac};
 use crate::auth::{Authorizer, Objects};
 
@@ -45,6 +45,8 @@ impl Chain {
             Arc::new(Priority { objects: objects.clone() }),
             Arc::new(DefaultTolerationSeconds),
             Arc::new(DefaultClass { objects: objects.clone(), kind: STORAGE }),
+            Arc::new(InUseProtection),
+            Arc::new(ClaimResize { objects: objects.clone() }),
             Arc::new(RuntimeClass { objects: objects.clone() }),
             Arc::new(DefaultClass { objects, kind: INGRESS }),
             Arc::new(Escalation::new(rbac, authorizer)),

@@ -10,6 +10,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::assumed::Assumed;
 use crate::framework::Reason;
+use crate::sources::Sources;
 
 const BIND_CONFLICT: &str = "node(s) didn't find available persistent volumes to bind";
 const NODE_CONFLICT: &str = "node(s) had volume node affinity conflict";
@@ -18,11 +19,14 @@ const NO_VOLUME: &str = "node(s) unavailable due to one or more pvc(s) bound to 
 /// The pod's claims, by what is left to do.
 #[derive(Clone)]
 pub(super) struct Claims {
-    bound: Vec<Arc<PersistentVolumeClaim>>,
+    /// The volumes of those that are bound; none where it is gone.
+    bound: Vec<Option<Arc<PersistentVolume>>>,
     /// To be bound for this pod, the smallest first.
     delayed: Vec<Arc<PersistentVolumeClaim>>,
     /// Whether some wait for somebody else.
     pub has_immediate: bool,
+    /// The volumes that the delayed ones may get: read once, not for each node.
+    volumes: Arc<Vec<Arc<PersistentVolume>>>,
 }
 
 pub(super) fn annotation<'a>(claim: &'a PersistentVolumeClaim, name: &str) -> Option<&'a str> {
@@ -42,12 +46,14 @@ fn class_of(claim: &PersistentVolumeClaim, classes: &Store<StorageClass>) -> Opt
 }
 
 impl Claims {
-    pub fn new(all: Vec<Arc<PersistentVolumeClaim>>, classes: &Store<StorageClass>) -> Self {
-        let mut sorted = Self { bound: vec![], delayed: vec![], has_immediate: false };
+    pub fn new(all: Vec<Arc<PersistentVolumeClaim>>, sources: &Sources) -> Self {
+        let mut sorted =
+            Self { bound: vec![], delayed: vec![], has_immediate: false, volumes: Arc::default() };
         for claim in all {
-            let waits = || class_of(&claim, classes).is_some_and(|class| claims::is_delayed(&class));
+            let waits = || class_of(&claim, &sources.classes).is_some_and(|class| claims::is_delayed(&class));
             if is_bound(&claim) {
-                sorted.bound.push(claim);
+                let volume = volume_name(&claim).and_then(|name| sources.volumes.get(&Key::new("", name)));
+                sorted.bound.push(volume);
             } else if volume_name(&claim).is_none() && waits() {
                 sorted.delayed.push(claim);
             } else {
@@ -56,6 +62,9 @@ impl Claims {
         }
         // Small claims first: large volumes stay for those that need them.
         sorted.delayed.sort_by_key(|claim| claims::requested(claim));
+        if !sorted.delayed.is_empty() {
+            sorted.volumes = Arc::new(sources.volumes.list());
+        }
         sorted
     }
 }
@@ -86,15 +95,13 @@ impl Decision {
 pub(super) fn decide(
     claims: &Claims,
     node: &Node,
-    volumes: &[Arc<PersistentVolume>],
     classes: &Store<StorageClass>,
     assumed: &Assumed,
 ) -> Decision {
     let name = node.metadata.name.as_deref().unwrap_or_default();
     let node = NodeLabels { name, labels: node.metadata.labels.as_ref() };
     let mut decision = Decision::default();
-    for claim in &claims.bound {
-        let volume = volumes.iter().find(|volume| volume.metadata.name.as_deref() == volume_name(claim));
+    for volume in &claims.bound {
         match volume {
             None => decision.no_volume = true,
             Some(volume) => decision.node_conflict |= !claims::admits(volume, node),
@@ -107,7 +114,7 @@ pub(super) fn decide(
             decision.bind_conflict = true;
             return decision;
         }
-        let free = volumes.iter().filter(|volume| {
+        let free = claims.volumes.iter().filter(|volume| {
             let name = volume.metadata.name.as_deref().unwrap_or_default();
             !taken.contains(name) && assumed.is_free(name, claim)
         });

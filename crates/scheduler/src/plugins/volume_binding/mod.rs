@@ -40,8 +40,7 @@ impl VolumeBinding {
     }
 
     fn decide(&self, claims: &Claims, node: &k8s_openapi::api::core::v1::Node) -> Decision {
-        let volumes = self.sources.volumes.list();
-        decision::decide(claims, node, &volumes, &self.sources.classes, &self.assumed.lock())
+        decision::decide(claims, node, &self.sources.classes, &self.assumed.lock())
     }
 }
 
@@ -116,7 +115,7 @@ impl PreFilter for VolumeBinding {
             return Ok(PreFiltered::Skip);
         }
         let all = claims_of(pod, &self.sources).map_err(|why| Rejection::unresolvable(NAME, why))?;
-        let claims = Claims::new(all, &self.sources.classes);
+        let claims = Claims::new(all, &self.sources);
         if claims.has_immediate {
             return Err(Rejection::unresolvable(NAME, UNBOUND));
         }
@@ -143,7 +142,7 @@ impl Reserve for VolumeBinding {
         }
         let failed = |why: String| Rejection::error(NAME, why);
         let all = claims_of(pod, &self.sources).map_err(failed)?;
-        let claims = Claims::new(all, &self.sources.classes);
+        let claims = Claims::new(all, &self.sources);
         let object = self.sources.nodes.get(&Key::new("", node));
         let object = object.ok_or_else(|| failed(format!("node \"{node}\" not found")))?;
         let decision = self.decide(&claims, &object);
