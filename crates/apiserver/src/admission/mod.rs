@@ -4,6 +4,7 @@
 //! once the object has been defaulted and validated, every plugin's `validate`.
 
 mod authorizer;
+mod certificates;
 mod chain;
 mod defaults;
 pub mod expressions;

@@ -1,13 +1,14 @@
 //! The plugins that are on by default, in upstream's order.
 //!
-//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: the certificate plugins,
-//! PodTopologyLabels, mutating policies. Webhooks, validating policies and ResourceQuota are added where the registry is.
+//! Upstream: pkg/kubeapiserver/options/plugins.go, `AllOrderedPlugins`. Not here yet: PodTopologyLabels, mutating
+//! policies. Webhooks, validating policies and ResourceQuota are added where the registry is.
 
 use std::sync::Arc;
 
 use stdx::{Clock, Random};
 
 use super::Chain;
+use super::certificates::{Signers, SubjectRestriction};
 use super::defaults::{DefaultClass, INGRESS, STORAGE};
 use super::limit_ranger::LimitRanger;
 use super::namespace_lifecycle::NamespaceLifecycle;
@@ -48,6 +49,8 @@ impl Chain {
             Arc::new(InUseProtection),
             Arc::new(ClaimResize { objects: objects.clone() }),
             Arc::new(RuntimeClass { objects: objects.clone() }),
+            Arc::new(Signers { authorizer: authorizer.clone() }),
+            Arc::new(SubjectRestriction),
             Arc::new(DefaultClass { objects, kind: INGRESS }),
             Arc::new(Escalation::new(rbac, authorizer)),
         ])

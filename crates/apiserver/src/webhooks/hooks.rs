@@ -9,6 +9,8 @@ use api::selector::LabelSelector;
 use serde_json::Value;
 
 use super::Caller;
+use super::conditions::{self, Match};
+use super::review::asked;
 use crate::ApiError;
 use crate::admission::{Operation, Request};
 use crate::auth::fields;
@@ -82,16 +84,15 @@ impl Caller {
         }
         let hook =
             Hook { id, name: fields::text(hook, "/name").to_owned(), value: hook.clone(), served: served.0 };
-        if !fields::list(&hook.value, "/matchConditions").is_empty() {
-            if hook.fails_open() {
-                return Ok(None);
-            }
-            return Err(ApiError::internal(format!(
-                "failed calling webhook {:?}: matchConditions are not supported by this server",
-                hook.name
-            )));
+        if fields::list(&hook.value, "/matchConditions").is_empty() {
+            return Ok(Some(hook));
         }
-        Ok(Some(hook))
+        match conditions::evaluate(&hook.value, &asked(&hook, request, "")) {
+            Match::Yes => Ok(Some(hook)),
+            Match::No => Ok(None),
+            Match::Failed(_) if hook.fails_open() => Ok(None),
+            Match::Failed(why) => Err(request.forbidden(why)),
+        }
     }
 
     /// The resource as the rules name it; none if they do not.

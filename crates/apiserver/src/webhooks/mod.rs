@@ -1,12 +1,14 @@
 //! Webhooks: servers elsewhere that change or refuse a write, or convert custom objects.
 //!
 //! Never decides what a webhook's answer means for storage; never keeps a connection. Reading order: [`client`] (one
-//! call), [`hooks`] (which are asked about what), [`review`] (question and answer), [`mutating`] and [`validating`]
+//! call), [`hooks`] and [`conditions`] (which are asked about
+//! what), [`review`] (question and answer), [`mutating`] and [`validating`]
 //! (the admission plugins), [`conversion`].
 //!
 //! Upstream: k8s.io/apiserver/pkg/admission/plugin/webhook.
 
 mod client;
+mod conditions;
 mod conversion;
 mod hooks;
 mod mutating;

@@ -77,7 +77,8 @@ fn told(error: &CallError) -> String {
     format!("failed to call webhook: {error}")
 }
 
-fn asked(hook: &Hook, request: &Request, uid: &str) -> Value {
+/// The AdmissionRequest.
+pub(super) fn asked(hook: &Hook, request: &Request, uid: &str) -> Value {
     let seen = |object: &Option<Value>| match (object, &hook.served) {
         (Some(object), Some(served)) if request.operation != Operation::Connect => {
             served.to_served(object.clone())
