@@ -124,7 +124,7 @@ fn words(line: &str, files: &Path) -> Vec<String> {
     spaced
         .split(' ')
         .map(|word| word.replace('\u{0}', " "))
-        .map(|word| match word.find('@') {
+        .map(|word| match word.find('@').filter(|at| !word[at + 1..].starts_with('.')) {
             Some(at) => format!("{}{}", &word[..at], files.join(&word[at + 1..]).display()),
             None => word,
         })
