@@ -6,7 +6,8 @@ use crate::lexer::{Failure, Token, TokenKind, tokens};
 /// Nesting that is followed; upstream's parser stops at 250 as well.
 const MOST_DEPTH: usize = 96;
 
-const RESERVED: [&str; 21] = [
+/// Words that name nothing in expressions.
+pub(crate) const RESERVED: [&str; 21] = [
     "as",
     "break",
     "const",

@@ -8,31 +8,8 @@ use std::sync::Arc;
 use api::custom::{Additional, Structural};
 
 use crate::cost::Bound;
+use crate::parser::RESERVED;
 use crate::types::{ObjectType, Type};
-
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// A property's name in expressions; none if it cannot be named there.
 pub fn escape(name: &str) -> Option<String> {

@@ -6,8 +6,11 @@
 use std::collections::HashMap;
 
 use client::Key;
-use kube::Resource;
+use kube::api::PostParams;
+use kube::{Api, Resource};
 use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The newest resource version written of each object.
 #[derive(Default)]
@@ -19,6 +22,21 @@ impl Written {
         let mut all = self.0.lock();
         let newest = all.entry(key.clone()).or_default();
         *newest = version.max(*newest);
+    }
+
+    /// Writes the status of `changed`, and notes it; none where the object is gone, which needs no status any more.
+    pub async fn replace_status<K>(&self, key: &Key, api: &Api<K>, changed: &K) -> kube::Result<Option<K>>
+    where
+        K: Resource + Serialize + DeserializeOwned,
+    {
+        match api.replace_status(&key.name, &PostParams::default(), changed).await {
+            Ok(object) => {
+                self.record(key, &object);
+                Ok(Some(object))
+            }
+            Err(error) if client::is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether `object` is older than what was written. The newer state is on its way along the watch.

@@ -44,17 +44,7 @@ struct Parts<'a> {
 }
 
 pub fn network_config(layout: &Layout) -> network::Config {
-    network::Config {
-        // The first cluster of a machine has the usual name; device names have 15 letters at most.
-        bridge: if layout.suffix().is_empty() || !bridge_is_taken(layout) {
-            "cni0".into()
-        } else {
-            format!("cni{}", layout.suffix())
-        },
-        state: layout.addresses(),
-        table: layout.table(),
-        mtu: MTU,
-    }
+    network::Config { bridge: layout.bridge(), state: layout.addresses(), table: layout.table(), mtu: MTU }
 }
 
 /// The runtime of this folder, its pod network ready.
@@ -84,11 +74,6 @@ pub async fn runtime_config(
         clock: clock.clone(),
         random: random.clone(),
     })
-}
-
-/// Whether cni0 is another cluster's: ours is noted in our folder.
-fn bridge_is_taken(layout: &Layout) -> bool {
-    std::path::Path::new("/sys/class/net/cni0").exists() && !layout.addresses().exists()
 }
 
 impl Cluster {

@@ -111,6 +111,14 @@ impl Layout {
         format!("-{hash:08x}")
     }
 
+    /// The pod network's bridge: `cni0` of the default folder. Device names have 15 letters at most.
+    pub fn bridge(&self) -> String {
+        match self.suffix().as_str() {
+            "" => "cni0".into(),
+            suffix => format!("cni{suffix}"),
+        }
+    }
+
     /// The nftables table.
     pub fn table(&self) -> String {
         format!("dromon{}", self.suffix())
@@ -119,5 +127,19 @@ impl Layout {
     /// The cgroup of all pods.
     pub fn cgroup(&self) -> String {
         format!("kubepods{}", self.suffix())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name that depended on which other clusters run would be another one at the reset.
+    #[test]
+    fn each_folder_has_a_bridge_of_its_own() {
+        let bridge = |folder: &str| Layout::at(Path::new(folder)).expect("absolute").bridge();
+        assert_eq!(bridge("/var/lib/dromon"), "cni0");
+        let (one, two) = (bridge("/tmp/one"), bridge("/tmp/two"));
+        assert!(one != two && one.starts_with("cni-") && one.len() <= 15, "{one} {two}");
     }
 }

@@ -52,10 +52,30 @@ pub const APPLY: &str = "application/apply-patch+yaml";
 /// The annotation that `apply` compares with.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// `--raw`: sends the one file as it is, and says what comes back.
+///
+/// # Errors
+/// Not exactly one file, one that cannot be read, or a server that refuses.
+pub async fn raw(cx: &Context, method: Method, files: &[String]) -> Result {
+    let [file] = files else { return Err(cx.usage("--raw can only use a single local file or stdin")) };
+    let text =
+        if file == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    let text = text.map_err(|error| Error::said(format!("open {file}: {}", crate::files::reason(&error))))?;
+    let ask =
+        Ask { method, body: text.into(), content_type: crate::rest::JSON, ..Ask::get(cx.flags.text("raw")) };
+    crate::say(&String::from_utf8_lossy(&cx.rest().await?.bytes(&ask).await?));
+    Ok(())
+}
+
 impl Changes {
     /// # Errors
     /// Flags with wrong values.
     pub fn of(cx: &Context) -> Result<Self> {
+        if cx.flags.on("record") {
+            return Err(Error::said(
+                "--record is not built: annotate the object with kubernetes.io/change-cause instead",
+            ));
+        }
         let validation = match cx.flags.text("validate") {
             "" => "",
             "strict" | "true" => "Strict",

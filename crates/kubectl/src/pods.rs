@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::resources::{Info, Wanted, get_one, list_all};
+use crate::watch::first;
 
 /// `POD`, or `TYPE/NAME`.
 ///
@@ -22,16 +23,16 @@ pub async fn pod_of(cx: &Context, named: &str, patience: Duration) -> Result<Inf
     if resource.kind == "Pod" {
         return Ok(owner);
     }
-    let end = tokio::time::Instant::now() + patience;
-    loop {
-        if let Some(pod) = pods_of(cx, &owner).await?.into_iter().next() {
-            return Ok(pod);
-        }
-        if tokio::time::Instant::now() >= end {
-            return Err(Error::said("timed out waiting for the condition"));
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    if let Some(pod) = pods_of(cx, &owner).await?.into_iter().next() {
+        return Ok(pod);
     }
+    let end = tokio::time::Instant::now() + patience;
+    let (pods, labels) = (cx.resource("pods").await?, selector_of(&owner)?);
+    let collection = pods.path(owner.namespace.as_deref());
+    first(cx, &collection, ("labelSelector", &labels), end, |_| true).await?;
+    // The one that came may have gone again.
+    let found = pods_of(cx, &owner).await?.into_iter().next();
+    found.ok_or_else(|| Error::said("timed out waiting for the condition"))
 }
 
 /// The pods that an object selects, running and ready ones first.
@@ -39,6 +40,14 @@ pub async fn pod_of(cx: &Context, named: &str, patience: Duration) -> Result<Inf
 /// # Errors
 /// An object that has no pods.
 pub async fn pods_of(cx: &Context, owner: &Info) -> Result<Vec<Info>> {
+    let wanted = Wanted { labels: selector_of(owner)?, ..Wanted::default() };
+    let pods = cx.resource("pods").await?;
+    let mut all = list_all(cx, &pods, owner.namespace.as_deref(), &wanted).await?;
+    all.sort_by_key(|pod| rank(&pod.object));
+    Ok(all)
+}
+
+fn selector_of(owner: &Info) -> Result<String> {
     let selector = &owner.object["spec"]["selector"];
     let labels = if selector["matchLabels"].is_object() { &selector["matchLabels"] } else { selector };
     let labels: Vec<String> = labels
@@ -53,11 +62,7 @@ pub async fn pods_of(cx: &Context, owner: &Info) -> Result<Vec<Info>> {
             owner.resource.kind, owner.resource.kind
         )));
     }
-    let wanted = Wanted { labels: labels.join(","), ..Wanted::default() };
-    let pods = cx.resource("pods").await?;
-    let mut all = list_all(cx, &pods, owner.namespace.as_deref(), &wanted).await?;
-    all.sort_by_key(|pod| rank(&pod.object));
-    Ok(all)
+    Ok(labels.join(","))
 }
 
 fn rank(pod: &Value) -> (bool, bool, String) {

@@ -4,8 +4,13 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use tokio::time::Instant;
+
+use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::resources::Info;
 use crate::rest::{Ask, Rest, Status};
+use crate::text::query;
 
 pub struct Watch {
     body: Incoming,
@@ -51,4 +56,42 @@ impl Watch {
             }
         }
     }
+}
+
+/// The first object below `collection` that `selector` (a query) lets through and that is as `holds` says: one that is
+/// there already, or one that comes before `end`.
+///
+/// # Errors
+/// The time is up, or the server refuses.
+pub async fn first(
+    cx: &Context,
+    collection: &str,
+    selector: (&str, &str),
+    end: Instant,
+    holds: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    // Without a resource version a watch begins with what is there.
+    let path = format!("{collection}{}", query(&[selector, ("watch", "true")]));
+    let search = async {
+        loop {
+            let mut watch = Watch::open(cx.rest().await?, &Ask::get(path.clone())).await?;
+            // A watch that ends or breaks is started again.
+            while let Ok(Some((kind, object))) = watch.next().await {
+                if matches!(kind.as_str(), "ADDED" | "MODIFIED") && holds(&object) {
+                    return Ok(object);
+                }
+            }
+        }
+    };
+    let found = tokio::time::timeout_at(end, search).await;
+    found.map_err(|_| Error::said("timed out waiting for the condition"))?
+}
+
+/// [`first`], for one object by its name.
+///
+/// # Errors
+/// As there.
+pub async fn until(cx: &Context, info: &Info, end: Instant, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    let field = format!("metadata.name={}", info.name);
+    first(cx, &info.resource.path(info.namespace.as_deref()), ("fieldSelector", &field), end, holds).await
 }

@@ -331,14 +331,7 @@ impl Reconciler {
         let changed = HorizontalPodAutoscaler { status: Some(work.status.clone()), ..(*work.scaler).clone() };
         let api: Api<HorizontalPodAutoscaler> =
             Api::namespaced(self.context.client.clone(), &work.key.namespace);
-        match api.replace_status(&work.key.name, &PostParams::default(), &changed).await {
-            Ok(scaler) => {
-                self.written.record(work.key, &scaler);
-                Ok(())
-            }
-            Err(error) if client::is_not_found(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.written.replace_status(work.key, &api, &changed).await.map(drop)
     }
 }
 

@@ -248,14 +248,7 @@ impl Reconciler {
         }
         let changed = CronJob { status: Some(work.status.clone()), ..(*work.cron).clone() };
         let api: Api<CronJob> = Api::namespaced(self.context.client.clone(), &work.key.namespace);
-        match api.replace_status(&work.key.name, &PostParams::default(), &changed).await {
-            Ok(cron) => {
-                self.written.record(work.key, &cron);
-                Ok(())
-            }
-            Err(error) if client::is_not_found(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.written.replace_status(work.key, &api, &changed).await.map(drop)
     }
 }
 

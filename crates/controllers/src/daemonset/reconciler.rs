@@ -10,7 +10,6 @@ use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
-use kube::api::PostParams;
 use parking_lot::Mutex;
 
 use super::plan::{Plan, Scene, plan};
@@ -266,13 +265,6 @@ impl Reconciler {
         }
         let changed = DaemonSet { status: Some(status), ..set.clone() };
         let api: Api<DaemonSet> = Api::namespaced(self.context.client.clone(), &key.namespace);
-        match api.replace_status(&key.name, &PostParams::default(), &changed).await {
-            Ok(set) => {
-                self.written.record(key, &set);
-                Ok(())
-            }
-            Err(error) if client::is_not_found(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.written.replace_status(key, &api, &changed).await.map(drop)
     }
 }

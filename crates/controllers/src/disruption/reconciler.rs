@@ -7,7 +7,6 @@ use client::{BoxError, Change, Controller, EventType, Key, Next, Reconcile, Stor
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use kube::Api;
-use kube::api::PostParams;
 use stdx::error_chain;
 
 use super::count::{Basis, basis, disrupted, failed, status};
@@ -134,13 +133,6 @@ impl Reconciler {
         }
         let changed = PodDisruptionBudget { status: Some(status), ..budget.clone() };
         let api: Api<PodDisruptionBudget> = Api::namespaced(self.context.client.clone(), &key.namespace);
-        match api.replace_status(&key.name, &PostParams::default(), &changed).await {
-            Ok(budget) => {
-                self.written.record(key, &budget);
-                Ok(())
-            }
-            Err(error) if client::is_not_found(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.written.replace_status(key, &api, &changed).await.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -395,18 +395,13 @@ impl Reconciler {
         }
         let changed = Job { status: Some(work.status.clone()), ..(*work.job).clone() };
         let api: Api<Job> = Api::namespaced(self.context.client.clone(), &work.key.namespace);
-        match api.replace_status(&work.key.name, &PostParams::default(), &changed).await {
-            Ok(job) => {
-                self.written.record(work.key, &job);
-                // Times are stored to the second: what was written is compared as it stands there.
-                work.status = job.status.clone().unwrap_or_default();
-                work.status.uncounted_terminated_pods.get_or_insert_default();
-                work.job = Arc::new(job);
-                Ok(true)
-            }
-            Err(error) if client::is_not_found(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let written = self.written.replace_status(work.key, &api, &changed).await?;
+        let Some(job) = written else { return Ok(false) };
+        // Times are stored to the second: what was written is compared as it stands there.
+        work.status = job.status.clone().unwrap_or_default();
+        work.status.uncounted_terminated_pods.get_or_insert_default();
+        work.job = Arc::new(job);
+        Ok(true)
     }
 }
 

@@ -281,14 +281,7 @@ impl Reconciler {
         }
         let changed = StatefulSet { status: Some(status), ..set.clone() };
         let api: Api<StatefulSet> = Api::namespaced(self.context.client.clone(), &key.namespace);
-        match api.replace_status(&key.name, &PostParams::default(), &changed).await {
-            Ok(set) => {
-                self.written.record(key, &set);
-                Ok(())
-            }
-            Err(error) if client::is_not_found(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.written.replace_status(key, &api, &changed).await.map(drop)
     }
 }
 

@@ -76,12 +76,21 @@ impl Cluster {
         rustix::event::poll(&mut ended, None).expect("ends");
     }
 
+    /// The beginning of the pods' addresses as `/proc/net/route` writes it: the lowest byte comes first.
+    fn route(&self) -> String {
+        let network: std::net::Ipv4Addr =
+            self.pod_cidr.split('/').next().and_then(|network| network.parse().ok()).expect("a range");
+        format!("{:08X}", u32::from_le_bytes(network.octets()))
+    }
+
     fn reset(&self) {
         let output = self.command("reset").arg("--yes").output().expect("dromon starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mounts = std::fs::read_to_string("/proc/mounts").expect("readable");
         assert!(!mounts.contains(&*self.data.to_string_lossy()), "a mount is left: {mounts}");
         assert!(!self.data.exists(), "data is left");
+        let routes = std::fs::read_to_string("/proc/net/route").expect("readable");
+        assert!(!routes.contains(&self.route()), "a bridge is left: {routes}");
     }
 }
 

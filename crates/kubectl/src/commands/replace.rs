@@ -9,7 +9,6 @@ use crate::cli::{Command, Flag};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::resources::{Wanted, for_each};
-use crate::rest::Ask;
 
 pub const COMMAND: Command =
     Command::new("replace", "Replace a resource by file name or stdin", "-f FILENAME")
@@ -36,7 +35,7 @@ async fn run(cx: Context) -> Result {
         return Err(Error::said("must specify one of -f and -k"));
     }
     if !cx.flags.text("raw").is_empty() {
-        return raw(&cx, &wanted.files).await;
+        return crate::change::raw(&cx, Method::PUT, &wanted.files).await;
     }
     if (cx.flags.int("grace-period") >= 0 || cx.flags.has("timeout")) && !cx.flags.on("force") {
         return Err(Error::said("--grace-period and --timeout must have --force specified"));
@@ -70,20 +69,5 @@ async fn run(cx: Context) -> Result {
         changes.tell(&made, "replaced")
     })
     .await?;
-    Ok(())
-}
-
-async fn raw(cx: &Context, files: &[String]) -> Result {
-    let [file] = files else { return Err(cx.usage("--raw can only use a single local file or stdin")) };
-    let text =
-        if file == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
-    let text = text.map_err(|error| Error::said(format!("open {file}: {}", crate::files::reason(&error))))?;
-    let ask = Ask {
-        method: Method::PUT,
-        body: text.into(),
-        content_type: crate::rest::JSON,
-        ..Ask::get(cx.flags.text("raw"))
-    };
-    crate::say(&String::from_utf8_lossy(&cx.rest().await?.bytes(&ask).await?));
     Ok(())
 }

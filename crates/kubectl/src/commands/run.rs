@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::pods::{Quiet, container_of, pod_of};
 use crate::resources::Info;
 use crate::session::Session;
+use crate::watch::until;
 
 pub const COMMAND: Command = Command::new(
     "run",
@@ -181,16 +182,10 @@ fn overridden(cx: &Context, mut object: Value) -> Result<Value> {
 
 async fn attach(cx: &Context, info: &Info) -> Result {
     let end = tokio::time::Instant::now() + cx.flags.duration("pod-running-timeout");
-    let pod = loop {
-        let pod = pod_of(cx, &info.name, std::time::Duration::ZERO).await?;
-        match pod.object["status"]["phase"].as_str() {
-            Some("Running" | "Succeeded" | "Failed") => break pod,
-            _ if tokio::time::Instant::now() >= end => {
-                return Err(Error::said("timed out waiting for the condition"));
-            }
-            _ => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-        }
-    };
+    let ended =
+        |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Running" | "Succeeded" | "Failed"));
+    let pod = pod_of(cx, &info.name, std::time::Duration::ZERO).await?;
+    let pod = Info { object: until(cx, &pod, end, ended).await?, ..pod };
     let container = container_of(&pod, "", Quiet::Yes)?;
     if pod.object["status"]["phase"] != "Running" {
         let path = format!("{}/log?container={container}", pod.path());

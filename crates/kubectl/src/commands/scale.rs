@@ -1,6 +1,6 @@
 //! `kubectl scale`: how many replicas, through the scale subresource.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::change::{Changes, DryRun, MERGE};
 use crate::cli::shared::{ALL, DRY_RUN, FILES, PRINT, RECORD, SELECTOR};
@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::resources::{Info, Wanted, for_each};
 use crate::rest::Ask;
+use crate::watch::until;
 
 pub const COMMAND: Command = Command::new(
     "scale",
@@ -51,6 +52,7 @@ async fn run(cx: Context) -> Result {
         }
         let patch = json!({"spec": {"replicas": replicas}});
         changes.patch(cx, &info, "scale", MERGE, &patch).await?;
+        wait(cx, &changes, &info, replicas).await?;
         changes.tell(&info.object, "scaled")
     })
     .await?;
@@ -58,6 +60,22 @@ async fn run(cx: Context) -> Result {
         return Err(Error::said("no objects passed to scale"));
     }
     Ok(())
+}
+
+/// With `--timeout`: until the object's controller has as many as were asked for.
+async fn wait(cx: &Context, changes: &Changes, info: &Info, replicas: i64) -> Result {
+    let patience = cx.flags.duration("timeout");
+    if patience.is_zero() || changes.dry_run != DryRun::No {
+        return Ok(());
+    }
+    let number = |value: &Value| value.as_i64().unwrap_or(0);
+    let is_scaled = |object: &Value| {
+        let (spec, status) = (&object["spec"], &object["status"]);
+        number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"])
+            && spec["replicas"] == replicas
+            && number(&status["replicas"]) == replicas
+    };
+    until(cx, info, tokio::time::Instant::now() + patience, is_scaled).await.map(drop)
 }
 
 async fn check(cx: &Context, info: &Info) -> Result {

@@ -21,7 +21,6 @@ use crate::cli::{Command, Flag};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::resources::{Wanted, for_each};
-use crate::rest::Ask;
 
 pub const COMMAND: Command = Command::new("create", "Create a resource from a file or from stdin", "create -f FILENAME")
     .details("Create a resource from a file or from stdin, or a resource of a common kind from flags.\n\nJSON and YAML are read.")
@@ -76,7 +75,7 @@ async fn run(cx: Context) -> Result {
         return Err(Error::said("--edit is not built yet: create the object, then use kubectl edit"));
     }
     if !cx.flags.text("raw").is_empty() {
-        return raw(&cx, &wanted.files).await;
+        return crate::change::raw(&cx, Method::POST, &wanted.files).await;
     }
     let mut changes = Changes::of(&cx)?;
     let (cx, save) = (&cx, cx.flags.on("save-config"));
@@ -88,21 +87,5 @@ async fn run(cx: Context) -> Result {
         changes.tell(&made, "created")
     })
     .await?;
-    Ok(())
-}
-
-async fn raw(cx: &Context, files: &[String]) -> Result {
-    let [file] = files else { return Err(cx.usage("--raw can only use a single local file or stdin")) };
-    let text =
-        if file == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
-    let text = text.map_err(|error| Error::said(format!("open {file}: {}", crate::files::reason(&error))))?;
-    let ask = Ask {
-        method: Method::POST,
-        body: text.into(),
-        content_type: crate::rest::JSON,
-        ..Ask::get(cx.flags.text("raw"))
-    };
-    let answer = cx.rest().await?.bytes(&ask).await?;
-    crate::say(&String::from_utf8_lossy(&answer));
     Ok(())
 }
