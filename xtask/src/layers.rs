@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn components_do_not_know_each_other() {
-        const COMPONENTS: [&str; 4] = ["scheduler", "controllers", "kubelet", "apiserver"];
+        const COMPONENTS: [&str; 6] = ["scheduler", "controllers", "kubelet", "dns", "proxy", "apiserver"];
         let metadata = MetadataCommand::new()
             .manifest_path(root().join("Cargo.toml"))
             .no_deps()

@@ -58,23 +58,17 @@ async fn can_i(cx: Context) -> Result {
             what.split_once('/').unwrap_or((what, cx.args.get(2).map_or("", String::as_str)));
         let mut attributes =
             json!({"verb": verb, "name": named, "subresource": cx.flags.text("subresource")});
-        let namespaced = match cx.resource(typed).await {
+        match cx.resource(typed).await {
             Ok(resource) => {
                 attributes["group"] = resource.group.clone().into();
                 attributes["resource"] = resource.plural.clone().into();
                 if !resource.namespaced && !cx.flags.on("all-namespaces") && typed != "*" {
-                    let of = if resource.group.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" group '{}'", resource.group)
+                    let of = match resource.group.as_str() {
+                        "" => String::new(),
+                        group => format!(" in group '{group}'"),
                     };
-                    eprintln!(
-                        "Warning: resource '{}' is not namespace scoped{}\n",
-                        resource.plural,
-                        of.replacen(" group", " in group", 1)
-                    );
+                    eprintln!("Warning: resource '{}' is not namespace scoped{of}\n", resource.plural);
                 }
-                resource.namespaced
             }
             Err(_) => {
                 if typed != "*" {
@@ -84,10 +78,8 @@ async fn can_i(cx: Context) -> Result {
                     typed.split_once('.').unwrap_or((typed, if typed == "*" { "*" } else { "" }));
                 attributes["group"] = group.into();
                 attributes["resource"] = plural.into();
-                true
             }
-        };
-        let _ = namespaced;
+        }
         if !cx.flags.on("all-namespaces") {
             attributes["namespace"] = cx.namespace().await?.into();
         }

@@ -128,7 +128,7 @@ async fn empty(cx: &Context, node: &Info, dry_run: DryRun) -> Result {
     };
     let pods = list_all(cx, &cx.resource("pods").await?, None, &wanted).await?;
     let sorted = sort(cx, pods);
-    refuse(cx, node, &sorted)?;
+    refuse(node, &sorted)?;
     if !sorted.warned.is_empty() {
         eprintln!("Warning: {}", sorted.warned.join("; "));
     }
@@ -196,7 +196,7 @@ fn sort(cx: &Context, pods: Vec<Info>) -> Sorted {
     sorted
 }
 
-fn refuse(cx: &Context, node: &Info, sorted: &Sorted) -> Result {
+fn refuse(node: &Info, sorted: &Sorted) -> Result {
     let mut reasons = Vec::new();
     if !sorted.unmanaged.is_empty() {
         reasons.push(format!(
@@ -222,7 +222,6 @@ fn refuse(cx: &Context, node: &Info, sorted: &Sorted) -> Result {
     let told = if reasons.len() == 1 { reasons.remove(0) } else { format!("[{}]", reasons.join(", ")) };
     let list = std::slice::from_ref(&node.name);
     eprintln!("error: unable to drain node {:?} due to error: {told}, continuing command...", node.name);
-    let _ = cx;
     Err(Error::Plain(
         format!(
             "There are pending nodes to be drained:\n {}\n{}",

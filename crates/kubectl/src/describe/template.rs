@@ -32,20 +32,19 @@ pub fn body(page: &mut Page, template: &Value) {
 
 /// Where it may run.
 pub fn constraints(page: &mut Page, spec: &Value, indent: &str) {
-    for constraint in items(&spec["topologySpreadConstraints"]).take(1) {
-        let all: Vec<String> = items(&spec["topologySpreadConstraints"])
-            .map(|c| {
-                let selector = super::page::selector(&c["labelSelector"]["matchLabels"]);
-                format!(
-                    "{}:{} when max skew {} is exceeded for selector {selector}",
-                    text_at(c, "topologyKey"),
-                    text_at(c, "whenUnsatisfiable"),
-                    plain(&c["maxSkew"])
-                )
-            })
-            .collect();
-        let _ = constraint;
-        page.listed(indent, "Topology Spread Constraints", all);
+    let spread: Vec<String> = items(&spec["topologySpreadConstraints"])
+        .map(|c| {
+            let selector = super::page::selector(&c["labelSelector"]["matchLabels"]);
+            format!(
+                "{}:{} when max skew {} is exceeded for selector {selector}",
+                text_at(c, "topologyKey"),
+                text_at(c, "whenUnsatisfiable"),
+                plain(&c["maxSkew"])
+            )
+        })
+        .collect();
+    if !spread.is_empty() {
+        page.listed(indent, "Topology Spread Constraints", spread);
     }
     page.pairs(indent, "Node-Selectors", &spec["nodeSelector"], "=");
     let mut tolerations: Vec<String> = items(&spec["tolerations"]).map(toleration).collect();
